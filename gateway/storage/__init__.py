@@ -1,0 +1,1 @@
+"""PostgreSQL: pools, the embedded server, the change feed, migrations and the SQL itself."""

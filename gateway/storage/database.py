@@ -1,0 +1,166 @@
+"""Connections to PostgreSQL, the named statements, and the one place that reads driver errors."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiosql
+import asyncpg
+
+from gateway.errors import Code, GatewayError
+
+STATEMENTS: Any = aiosql.from_path(
+    Path(__file__).parent / "sql", "asyncpg", mandatory_parameters=False
+)
+"""Every named statement in sql/*.sql; `STATEMENTS.create_key.sql` is its text."""
+
+DEADLINE = 1.8
+"""Seconds until a database that does not answer is reported as away, waiting included."""
+
+Row = Any  # asyncpg.Record, which has no type hints
+T = TypeVar("T")
+
+# What the driver and the operating system say when the server is away, starting, stopping,
+# full, or has become a standby. The statement may or may not have been carried out.
+_AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InternalClientError,
+    asyncpg.ClientConfigurationError,
+    asyncpg.TargetServerAttributeNotMatched,
+)
+_TEXT_REFUSED = (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError)
+
+
+class ConstraintViolated(Exception):
+    """The database refused a change; `constraint` is the name of the rule it broke."""
+
+    def __init__(self, constraint: str) -> None:
+        super().__init__(constraint)
+        self.constraint = constraint
+
+
+class Database:
+    """A pool of connections on which every call is bounded by `DEADLINE`.
+
+    Each method raises GatewayError(UNAVAILABLE) when the database is away, GatewayError
+    (BODY_INVALID) for text that PostgreSQL cannot hold, and ConstraintViolated.
+    """
+
+    def __init__(self, dsn: str, *, connections: int = 16, statement_cache: int = 100) -> None:
+        self._dsn = dsn
+        self._connections = connections
+        self._statement_cache = statement_cache
+        self._pool: Any = None
+
+    async def open(self) -> None:
+        """Connect once, so that a wrong address is found at start and not by the first request."""
+        self._pool = asyncpg.create_pool(
+            self._dsn,
+            min_size=1,
+            max_size=self._connections,
+            timeout=DEADLINE / 2,
+            reset=_keep_session,
+            statement_cache_size=self._statement_cache,
+            target_session_attrs="read-write",
+            server_settings={"application_name": "keyferry", "jit": "off"},
+        )
+        with _our_errors():
+            await self._pool
+
+    async def close(self) -> None:
+        """Let statements under way finish for a moment, then cut the connections."""
+        if self._pool is None:
+            return
+        try:
+            async with asyncio.timeout(DEADLINE):
+                await self._pool.close()
+        except (TimeoutError, *_AWAY):
+            self._pool.terminate()
+
+    async def fetch(self, sql: str, *args: object) -> list[Row]:
+        """Run one statement, which commits by itself, and return its rows."""
+        return await self._bounded(lambda connection: connection.fetch(sql, *args))
+
+    async def fetchrow(self, sql: str, *args: object) -> Row:
+        """Run one statement, which commits by itself, and return its first row or None."""
+        return await self._bounded(lambda connection: connection.fetchrow(sql, *args))
+
+    async def transaction(self, work: Callable[[Any], Awaitable[T]]) -> T:
+        """Run `work` on one connection inside one transaction: all of it or nothing."""
+
+        async def run(connection: Any) -> T:
+            async with connection.transaction():
+                return await work(connection)
+
+        return await self._bounded(run)
+
+    async def _bounded(self, call: Callable[[Any], Awaitable[T]]) -> T:
+        with _our_errors():
+            async with asyncio.timeout(DEADLINE):
+                connection = await self._pool.acquire()
+                try:
+                    return await call(connection)
+                except (TimeoutError, asyncio.CancelledError):
+                    # A polite cancel would wait for the server that is not answering.
+                    connection.terminate()
+                    raise
+                finally:
+                    await self._pool.release(connection)
+
+
+async def connect(dsn: str) -> Any:
+    """Open a connection outside any pool, for LISTEN and for migrations.
+
+    Raises GatewayError(UNAVAILABLE).
+    """
+    with _our_errors():
+        return await asyncpg.connect(
+            dsn,
+            timeout=DEADLINE,
+            target_session_attrs="read-write",
+            server_settings={"application_name": "keyferry"},
+        )
+
+
+@contextlib.contextmanager
+def _our_errors() -> Any:
+    """Turn what the driver raises into what the core understands."""
+    try:
+        yield
+    except asyncpg.IntegrityConstraintViolationError as error:
+        raise ConstraintViolated(error.constraint_name or "") from error
+    except _TEXT_REFUSED as error:
+        message = "text must not contain the character U+0000"
+        raise GatewayError(Code.BODY_INVALID, message) from error
+    except _AWAY as error:
+        message = "the key store does not answer; try again"
+        raise GatewayError(Code.UNAVAILABLE, message, retry_after=1) from error
+
+
+async def _keep_session(_connection: object) -> None:
+    """Skip the reset that asyncpg sends at each release: no statement here alters its session."""
+
+
+@asynccontextmanager
+async def open_database(
+    dsn: str, *, connections: int, statement_cache: int
+) -> AsyncIterator[Database]:
+    """Open a `Database` and close it again."""
+    database = Database(dsn, connections=connections, statement_cache=statement_cache)
+    await database.open()
+    try:
+        yield database
+    finally:
+        await database.close()

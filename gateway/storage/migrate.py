@@ -1,0 +1,72 @@
+"""Schema changes: numbered .sql files, each applied once, in order, in a transaction of its own."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gateway.storage.database import connect
+
+FOLDER = Path(__file__).parent / "migrations"
+_FILE_NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
+_LOCK = 0x6B65_7966_6572_7279  # "keyferry": one migrating node at a time
+_LEDGER = """
+CREATE TABLE IF NOT EXISTS schema_migrations (
+    version integer PRIMARY KEY,
+    applied_at timestamptz NOT NULL DEFAULT now()
+)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One numbered change of the schema."""
+
+    version: int
+    sql: str
+
+
+def migrations(folder: Path = FOLDER) -> list[Migration]:
+    """Return all migrations in order. Raises ValueError for a gap or a name out of form."""
+    found = []
+    for expected, path in enumerate(sorted(folder.glob("*.sql")), start=1):
+        match = _FILE_NAME.fullmatch(path.name)
+        if match is None or int(match[1]) != expected:
+            raise ValueError(f"migration {path.name} should be numbered {expected:04}")
+        found.append(Migration(expected, path.read_text(encoding="utf-8")))
+    return found
+
+
+LATEST = len(migrations())
+"""The schema version that this code works with."""
+
+
+async def migrate(dsn: str) -> list[int]:
+    """Bring the database up to date and return the versions applied by this call.
+
+    Safe to run on many nodes at once: they take turns by an advisory lock. A migration that fails
+    leaves nothing of itself behind. Raises GatewayError(UNAVAILABLE).
+    """
+    connection = await connect(dsn)
+    try:
+        await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
+        return [await _apply(connection, migration) for migration in await _pending(connection)]
+    finally:
+        await connection.close()  # which also gives the lock back
+
+
+async def _pending(connection: Any) -> list[Migration]:
+    await connection.execute(_LEDGER)
+    current = await connection.fetchval("SELECT coalesce(max(version), 0) FROM schema_migrations")
+    return [migration for migration in migrations() if migration.version > current]
+
+
+async def _apply(connection: Any, migration: Migration) -> int:
+    async with connection.transaction():
+        await connection.execute(migration.sql)
+        await connection.execute(
+            "INSERT INTO schema_migrations (version) VALUES ($1)", migration.version
+        )
+    return migration.version
