@@ -1,0 +1,262 @@
+"""The life of signing keys: created, listed, read, changed and deleted, always in one account."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+from gateway.crypto import KeyPair
+from gateway.errors import Code, GatewayError
+from gateway.keypool import KeyPool
+from gateway.model import (
+    Algorithm,
+    Caller,
+    KeyChange,
+    KeyEvent,
+    KeyFilter,
+    KeyRequest,
+    KeySearch,
+    Page,
+    SigningKey,
+    View,
+)
+from gateway.storage.database import STATEMENTS, Database
+
+_REMEMBERED_FULL = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPolicy:
+    """What a deployment says about the keys created through one dialect."""
+
+    quota: int  # live keys per account
+    algorithm: Algorithm
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key just made. `pair` holds the private half, which exists nowhere else."""
+
+    key: SigningKey
+    pair: KeyPair
+
+
+class KeyManager:
+    """Everything that happens to keys.
+
+    Absent, foreign and deleted keys look the same: GatewayError(KEY_UNKNOWN). Every method raises
+    GatewayError(UNAVAILABLE) when the database is away; a change may then have happened or not.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        pool: KeyPool,
+        policies: Mapping[str, KeyPolicy],
+        *,
+        pool_wait: float,
+    ) -> None:
+        self._database = database
+        self._pool = pool
+        self._policies = policies
+        self._pool_wait = pool_wait
+        # Places (account, dialect) just refused. Their next create asks before it takes a key
+        # pair, so that hammering at a full account uses up nothing that others wait for.
+        self._full: dict[tuple[UUID, str], None] = {}
+
+    async def create(self, caller: Caller, request: KeyRequest) -> NewKey:
+        """Create a key in the caller's project, with quota and audit event, in one commit.
+
+        Raises GatewayError: QUOTA_EXCEEDED, POOL_EMPTY.
+        """
+        policy = self._policies[caller.dialect]
+        principal = caller.principal
+        place = (principal.account_id, caller.dialect)
+        if place in self._full and request.retry_key is None:
+            await self._refuse_if_full(place, policy.quota)
+        algorithm = principal.algorithms.get(caller.dialect, policy.algorithm)
+        pair = await self._pool.take(algorithm, self._pool_wait)
+        row = await self._insert(caller, request, pair, policy.quota)
+        if row is None:
+            self._remember_full(place)
+            await self._refuse_if_full(place, policy.quota)
+            raise _quota_exceeded(policy.quota)  # a slot came free a moment ago: still refused
+        key = SigningKey(
+            pair.id,
+            principal.account_id,
+            principal.project_id,
+            caller.dialect,
+            row["name"],
+            algorithm,
+            pair.spki,
+            row["created_at"],
+            None,
+            None,
+        )
+        return NewKey(key, pair)
+
+    async def get(self, view: View, key_id: UUID) -> SigningKey:
+        """Return one live key."""
+        row = await self._database.fetchrow(
+            STATEMENTS.get_key.sql, view.account_id, key_id, view.project_id
+        )
+        if row is None:
+            raise _key_unknown()
+        return _key(row)
+
+    async def all(self, view: View) -> list[SigningKey]:
+        """Return all live keys that `view` shows, newest first."""
+        if view.project_id is None:
+            rows = await self._database.fetch(STATEMENTS.list_account_keys.sql, view.account_id)
+        else:
+            rows = await self._newest(view, None)
+        return [_key(row) for row in rows]
+
+    async def page(self, view: View, search: KeySearch) -> Page:
+        """Return up to `search.limit` live keys of one project, behind the key `search.after`.
+
+        Raises GatewayError(QUERY_INVALID) when `after` was never a key of this project.
+        """
+        if search.is_plain:
+            rows = await self._newest(view, search.limit + 1)
+        else:
+            rows = await self._search(view, search)
+        keys = [_key(row) for row in rows[: search.limit]]
+        following = keys[-1].id if len(rows) > search.limit else None
+        total = await self._count(view, search.wanted) if search.count else None
+        return Page(keys, following, total)
+
+    async def update(self, caller: Caller, view: View, key_id: UUID, change: KeyChange) -> None:
+        """Rename, disable or enable a key. A new state reaches every node by the change feed."""
+        detail = {"name": change.name, "disabled": change.disabled}
+        detail = {member: value for member, value in detail.items() if value is not None}
+        if not detail:
+            await self.get(view, key_id)
+            return
+        row = await self._database.fetchrow(
+            STATEMENTS.update_key.sql,
+            view.account_id,
+            key_id,
+            view.project_id,
+            change.name,
+            change.disabled,
+            json.dumps(detail),
+            caller.dialect,
+            *_author(caller),
+        )
+        if row is None:
+            raise _key_unknown()
+
+    async def delete(self, caller: Caller, view: View, key_id: UUID) -> bool:
+        """Delete a key for ever; returns False when it had been deleted before."""
+        row = await self._database.fetchrow(
+            STATEMENTS.delete_key.sql,
+            view.account_id,
+            key_id,
+            view.project_id,
+            caller.dialect,
+            *_author(caller),
+        )
+        if row is None:
+            raise _key_unknown()
+        return bool(row["deleted"])
+
+    async def history(self, account_id: UUID, key_id: UUID) -> list[KeyEvent]:
+        """Return what happened to a key, deleted ones included, oldest first."""
+        rows = await self._database.fetch(STATEMENTS.key_events.sql, account_id, key_id)
+        return [KeyEvent(**row) for row in rows]
+
+    async def _insert(self, caller: Caller, request: KeyRequest, pair: KeyPair, quota: int) -> Any:
+        principal = caller.principal
+        retry_key = request.retry_key
+        digest = None if retry_key is None else sha256(retry_key.encode()).digest()
+        arguments = (
+            principal.account_id,
+            principal.project_id,
+            caller.dialect,
+            quota,
+            pair.id,
+            request.name,
+            request.label if request.name is None else None,
+            pair.algorithm,
+            pair.spki,
+            pair.fingerprint,
+            digest,
+            *_author(caller),
+        )
+        if digest is None:
+            return await self._database.fetchrow(STATEMENTS.create_key.sql, *arguments)
+
+        async def replace(connection: Any) -> Any:
+            place = (principal.account_id, principal.project_id, caller.dialect, digest)
+            await connection.execute(STATEMENTS.lock_retry.sql, " ".join(map(str, place)))
+            await connection.execute(STATEMENTS.retire_retried.sql, *place, *_author(caller))
+            return await connection.fetchrow(STATEMENTS.create_key.sql, *arguments)
+
+        return await self._database.transaction(replace)
+
+    async def _refuse_if_full(self, place: tuple[UUID, str], quota: int) -> None:
+        row = await self._database.fetchrow(STATEMENTS.quota_of.sql, *place, quota)
+        if row["reached"]:
+            raise _quota_exceeded(row["quota"])
+        self._full.pop(place, None)
+
+    def _remember_full(self, place: tuple[UUID, str]) -> None:
+        if len(self._full) >= _REMEMBERED_FULL:
+            del self._full[next(iter(self._full))]
+        self._full[place] = None
+
+    async def _newest(self, view: View, limit: int | None) -> list[Any]:
+        return await self._database.fetch(
+            STATEMENTS.list_project_keys.sql, view.account_id, view.project_id, limit
+        )
+
+    async def _search(self, view: View, search: KeySearch) -> list[Any]:
+        place = (view.account_id, view.project_id)
+        if search.after is not None:
+            row = await self._database.fetchrow(STATEMENTS.cursor_exists.sql, *place, search.after)
+            if not row["exists"]:
+                raise GatewayError(Code.QUERY_INVALID, "cursor does not belong to this listing")
+        return await self._database.fetch(
+            STATEMENTS.search_project_keys.sql,
+            *place,
+            search.limit + 1,
+            search.after,
+            *_bounds(search.wanted),
+            search.order.name,
+            search.order.created,
+            search.order.id,
+        )
+
+    async def _count(self, view: View, wanted: KeyFilter) -> int:
+        row = await self._database.fetchrow(
+            STATEMENTS.count_project_keys.sql, view.account_id, view.project_id, *_bounds(wanted)
+        )
+        return int(row["count"])
+
+
+def _quota_exceeded(quota: int) -> GatewayError:
+    message = f"the account can have up to {quota} signing keys here, delete some first"
+    return GatewayError(Code.QUOTA_EXCEEDED, message, limit=quota)
+
+
+def _key_unknown() -> GatewayError:
+    return GatewayError(Code.KEY_UNKNOWN, "not found")
+
+
+def _author(caller: Caller) -> tuple[UUID, str, str | None]:
+    return (caller.principal.token_id, caller.request_id, caller.address)
+
+
+def _bounds(wanted: KeyFilter) -> tuple[object, ...]:
+    return (wanted.id, wanted.name_part, wanted.created_from, wanted.created_before)
+
+
+def _key(row: Any) -> SigningKey:
+    values = list(row)
+    values[5] = Algorithm(values[5])
+    return SigningKey(*values)

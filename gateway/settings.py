@@ -1,0 +1,149 @@
+"""The environment, read once into a frozen value. Every fault is named, not only the first."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+from urllib.parse import urlsplit
+
+from starlette.config import Config, Environ
+
+from gateway.keys import KeyPolicy
+from gateway.model import Algorithm
+
+PREFIX = "KEYFERRY_"
+T = TypeVar("T")
+
+
+class Defaults(Protocol):
+    """What a dialect says about its keys when the deployment says nothing."""
+
+    name: str
+    quota: int
+    algorithms: tuple[Algorithm, ...]
+
+
+class SettingsError(ValueError):
+    """The configuration cannot be used; `faults` says everything that is wrong with it."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = faults
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings. Sizes are counts, durations are seconds."""
+
+    database_url: str | None
+    listen_url: str | None
+    database_connections: int
+    statement_cache: int
+    pool_size: int
+    pool_threads: int
+    pool_wait: float
+    staleness: float
+    public_url: str | None
+    log_format: str
+    policies: Mapping[str, KeyPolicy]
+
+
+def load_settings(environ: Mapping[str, str], dialects: Iterable[Defaults]) -> Settings:
+    """Read the settings from `environ`; raises SettingsError naming every fault."""
+    reader = _Reader(environ)
+    settings = Settings(
+        database_url=reader.get("DATABASE_URL", _database_url, None),
+        listen_url=reader.get("LISTEN_URL", _database_url, None),
+        database_connections=reader.get("DATABASE_CONNECTIONS", _count, 16),
+        statement_cache=reader.get("STATEMENT_CACHE", _count_or_zero, 100),
+        pool_size=reader.get("POOL_SIZE", _count, 64),
+        pool_threads=reader.get("POOL_THREADS", _count, len(os.sched_getaffinity(0))),
+        pool_wait=reader.get("POOL_WAIT", _seconds, 5.0),
+        staleness=reader.get("STALENESS", _seconds, 2.0),
+        public_url=reader.get("PUBLIC_URL", _web_url, None),
+        log_format=reader.get("LOG_FORMAT", _log_format, "auto"),
+        policies={dialect.name: _policy(reader, dialect) for dialect in dialects},
+    )
+    reader.finish()
+    return settings
+
+
+class _Reader:
+    """Reads one setting after the other and collects what is wrong with them."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._config = Config(environ=Environ(dict(environ)), env_prefix=PREFIX)
+        self._unread = {name for name in environ if name.startswith(PREFIX)}
+        self._faults: list[str] = []
+
+    def get(self, name: str, cast: Callable[[str], T], default: T) -> T:
+        self._unread.discard(PREFIX + name)
+        text = self._config(name, default="")
+        if not text:
+            return default
+        try:
+            return cast(text)
+        except ValueError as error:
+            self._faults.append(f"{PREFIX}{name} {error}")
+            return default
+
+    def finish(self) -> None:
+        unknown = [f"{name} is not a setting" for name in sorted(self._unread)]
+        if self._faults or unknown:
+            raise SettingsError(self._faults + unknown)
+
+
+def _policy(reader: _Reader, dialect: Defaults) -> KeyPolicy:
+    def algorithm(text: str) -> Algorithm:
+        if text not in dialect.algorithms:
+            raise ValueError(f"should be one of {', '.join(dialect.algorithms)}")
+        return Algorithm(text)
+
+    prefix = dialect.name.upper()
+    return KeyPolicy(
+        quota=reader.get(f"{prefix}_QUOTA", _count_or_zero, dialect.quota),
+        algorithm=reader.get(f"{prefix}_ALGORITHM", algorithm, dialect.algorithms[0]),
+    )
+
+
+def _database_url(text: str) -> str:
+    if urlsplit(text).scheme not in {"postgres", "postgresql"}:
+        raise ValueError("should begin with postgresql://")
+    return text
+
+
+def _web_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.netloc:
+        raise ValueError("should be an absolute http or https URL")
+    return text.rstrip("/")
+
+
+def _count_or_zero(text: str) -> int:
+    if not text.isdecimal() or int(text) > 2**31 - 1:
+        raise ValueError("should be a whole number from 0")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 2**31 - 1:
+        raise ValueError("should be a whole number from 1")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= 3600:
+        raise ValueError("should be a number of seconds above 0")
+    return seconds
+
+
+def _log_format(text: str) -> str:
+    if text not in {"auto", "json", "text"}:
+        raise ValueError("should be auto, json or text")
+    return text
