@@ -1,0 +1,179 @@
+"""What a dialect declares: its routes, credentials, decoders, and how each refusal looks.
+
+Everything that must happen on every request is done by `adapters.pipeline`; a dialect only fills
+in what is its own.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from gateway.errors import Code, Fault, GatewayError
+from gateway.keys import KeyManager
+from gateway.model import Algorithm, Caller, Principal, Scope
+from gateway.web.exchange import Reply, Request
+
+T = TypeVar("T")
+
+_NO_ADDITION = "must NOT have additional properties"
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """One way in which a request says who it is: a token, and what must be true of its account."""
+
+    token: str = field(repr=False)
+    account_id: UUID | None = None
+    email: str | None = None
+
+    def fits(self, principal: Principal) -> bool:
+        """Whether the claims made beside the token are those of its account."""
+        return (self.account_id is None or self.account_id == principal.account_id) and (
+            self.email is None or self.email.casefold() == principal.email.casefold()
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts of the core that dialects may use."""
+
+    keys: KeyManager
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An authenticated, authorised and decoded request."""
+
+    services: Services
+    request: Request
+    caller: Caller
+    ids: dict[str, UUID]  # from the path
+    body: Any  # what the operation's decoder made of the body
+
+    @property
+    def principal(self) -> Principal:
+        """Who asks."""
+        return self.caller.principal
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One route of a dialect.
+
+    `path` holds literal segments and `{name}` segments, which are ids; `{account_id}` must be the
+    caller's account. `scopes`: any one of them is enough; none means any valid token.
+    """
+
+    name: str
+    method: str
+    path: str
+    handle: Callable[[Call], Awaitable[Reply]]
+    scopes: frozenset[Scope] = frozenset()
+    decode: Callable[[bytes], object] | None = None
+
+
+class Dialect(ABC):
+    """One provider's API.
+
+    `name` is what the store remembers of a key's origin; `prefix` is the base path of every
+    client; `quota` and `algorithms` are what the provider gives, the first algorithm by default.
+    """
+
+    name: str
+    prefix: str
+    quota: int
+    algorithms: tuple[Algorithm, ...] = (Algorithm.RS256,)
+
+    @property
+    @abstractmethod
+    def operations(self) -> Sequence[Operation]:
+        """All routes."""
+
+    @abstractmethod
+    def credentials(self, request: Request) -> Iterable[Credential]:
+        """Return the credentials of a request, any valid one of which is enough.
+
+        Raises GatewayError: CREDENTIALS_MISSING, CREDENTIALS_MALFORMED, SCHEME_UNSUPPORTED.
+        """
+
+    @abstractmethod
+    def parse_id(self, text: str) -> UUID | None:
+        """Return the id that `text` spells in this dialect's form, None for any other text."""
+
+    @abstractmethod
+    def render_error(self, error: GatewayError, request: Request, operation: str | None) -> Reply:
+        """Return how a refusal looks here; every `Code` has a look."""
+
+
+def body_decoder(wire: type[T]) -> Callable[[bytes], T]:
+    """Return a decoder of JSON bodies to the msgspec Struct `wire`; an empty body means `{}`.
+
+    The decoder raises GatewayError: BODY_MALFORMED when it is not JSON (RFC 8259), BODY_INVALID
+    with faults when it is JSON of another shape.
+    """
+    decoder = msgspec.json.Decoder(wire)
+
+    def decode(body: bytes) -> T:
+        try:
+            try:
+                return decoder.decode(body or b"{}")
+            except msgspec.ValidationError as error:
+                faults = _faults(body, wire) or (Fault("", "type", str(error)),)
+        except RecursionError as error:
+            raise GatewayError(Code.BODY_MALFORMED, "the JSON is nested too deeply") from error
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise GatewayError(Code.BODY_MALFORMED, "the body is not valid JSON") from error
+        message = "; ".join(f"{fault.path or 'body'} {fault.message}" for fault in faults)
+        raise GatewayError(Code.BODY_INVALID, message, faults=faults)
+
+    return decode
+
+
+def _faults(body: bytes, wire: type) -> tuple[Fault, ...]:
+    """Say what is wrong with `body` by comparing it with the JSON Schema of `wire`."""
+    value = msgspec.json.decode(body)
+    if not isinstance(value, dict):
+        return (_type_fault("", "object"),)
+    schema = next(iter(msgspec.json.schema(wire)["$defs"].values()))
+    members = schema["properties"]
+    faults = [
+        Fault("", "additionalProperties", _NO_ADDITION, {"additionalProperty": name})
+        for name in value
+        if name not in members and schema.get("additionalProperties") is False
+    ]
+    for name in value.keys() & members.keys():
+        faults += _member_faults(f"/{name}", value[name], members[name])
+    return tuple(faults)
+
+
+def _member_faults(path: str, value: object, schema: dict[str, Any]) -> list[Fault]:
+    kinds = {"string": str, "boolean": bool}
+    if not isinstance(value, kinds[schema["type"]]):
+        return [_type_fault(path, schema["type"])]
+    limit = schema.get("maxLength")
+    if isinstance(value, str) and limit is not None and len(value) > limit:
+        message = f"must NOT have more than {limit} characters"
+        return [Fault(path, "maxLength", message, {"limit": limit})]
+    pattern = schema.get("pattern")
+    if pattern is not None and isinstance(value, str) and "\0" in value:
+        message = "must not contain the character U+0000"
+        return [Fault(path, "pattern", message, {"pattern": pattern})]
+    return []
+
+
+def _type_fault(path: str, kind: str) -> Fault:
+    return Fault(path, "type", f"must be {kind}", {"type": kind})
+
+
+def retry_key(call: Call) -> str | None:
+    """Return the Idempotency-Key of a create; raises GatewayError(HEADER_INVALID) for a bad one."""
+    value = call.request.header(b"idempotency-key")
+    if value is not None and not 1 <= len(value) <= 255:
+        raise GatewayError(Code.HEADER_INVALID, "Idempotency-Key should have 1 to 255 characters")
+    return value

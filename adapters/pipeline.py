@@ -1,0 +1,148 @@
+"""The steps that no dialect may forget: route, caps, credentials, scope, decode, operate, encode.
+
+A `Door` is one dialect put to work. Whatever goes wrong inside it, an unexpected exception
+included, leaves in the dialect's own envelope.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from urllib.parse import unquote
+from uuid import UUID
+
+from adapters.dialect import Call, Dialect, Operation, Services
+from gateway.accounts import Authenticator
+from gateway.errors import Code, GatewayError
+from gateway.model import Caller, Principal
+from gateway.web.exchange import Reply, Request, Trace
+
+ReadBody = Callable[[], Awaitable[bytes]]
+Report = Callable[[Exception], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    segments: tuple[str | None, ...]  # None: an id
+    names: tuple[str, ...]  # of the ids, in order
+    operations: dict[str, Operation]  # by method
+
+
+class Door:
+    """A dialect with the core behind it."""
+
+    def __init__(self, dialect: Dialect, services: Services, authenticator: Authenticator) -> None:
+        self.dialect = dialect
+        self._services = services
+        self._authenticator = authenticator
+        self._routes = _routes(dialect)
+
+    async def answer(
+        self, request: Request, read_body: ReadBody, trace: Trace, report: Report
+    ) -> Reply:
+        """Answer one request. `report` is told of exceptions that are nobody's refusal."""
+        try:
+            return await self._answer(request, read_body, trace)
+        except GatewayError as error:
+            return self.refuse(error, request, trace.route)
+        except Exception as error:  # noqa: BLE001  the last line of defence
+            report(error)
+            return self.refuse(internal_error(), request, trace.route)
+
+    def refuse(self, error: GatewayError, request: Request, operation: str | None = None) -> Reply:
+        """Return the refusal as this dialect shows it, with the headers that HTTP asks for.
+
+        Those are Retry-After for what passes by itself (RFC 9110 section 10.2.3) and, with a 405,
+        Allow (section 15.5.6).
+        """
+        reply = self.dialect.render_error(error, request, operation)
+        if error.retry_after is not None:
+            reply.headers.append((b"retry-after", b"%d" % error.retry_after))
+        if isinstance(error, _MethodUnknown) and reply.status == 405:
+            reply.headers.append((b"allow", ", ".join(error.allowed).encode()))
+        return reply
+
+    async def _answer(self, request: Request, read_body: ReadBody, trace: Trace) -> Reply:
+        operation, ids = self._route(request)
+        trace.route = operation.name
+        principal = await self._authenticate(request)
+        trace.account = principal.account_id.hex
+        _authorise(principal, operation, ids)
+        known = {name: key_id for name, key_id in ids.items() if key_id is not None}
+        if len(known) < len(ids):
+            raise GatewayError(Code.KEY_UNKNOWN, "not found")
+        body = operation.decode(await read_body()) if operation.decode is not None else None
+        caller = Caller(principal, self.dialect.name, request.request_id, request.address)
+        return await operation.handle(Call(self._services, request, caller, known, body))
+
+    def _route(self, request: Request) -> tuple[Operation, dict[str, UUID | None]]:
+        segments = request.path.split("/")[1:]
+        for route in self._routes:
+            texts = _match(route.segments, segments)
+            if texts is None:
+                continue
+            operation = route.operations.get(request.method)
+            if operation is None:
+                raise _MethodUnknown(sorted(route.operations))
+            parsed = [self.dialect.parse_id(unquote(text)) for text in texts]
+            ids = dict(zip(route.names, parsed, strict=True))
+            if "account_id" in ids and ids["account_id"] is None:
+                break
+            return operation, ids
+        raise GatewayError(Code.ROUTE_UNKNOWN, "there is no such route")
+
+    async def _authenticate(self, request: Request) -> Principal:
+        refusal = GatewayError(Code.TOKEN_INVALID, "the API token is not valid")
+        for credential in self.dialect.credentials(request):
+            try:
+                principal = await self._authenticator.authenticate(credential.token)
+            except GatewayError as error:
+                if error.code is Code.UNAVAILABLE:
+                    raise
+                refusal = error
+            else:
+                if credential.fits(principal):
+                    return principal
+        raise refusal
+
+
+class _MethodUnknown(GatewayError):
+    def __init__(self, allowed: list[str]) -> None:
+        super().__init__(Code.METHOD_UNKNOWN, f"use one of {', '.join(allowed)}")
+        self.allowed = allowed
+
+
+def internal_error() -> GatewayError:
+    """Return what is shown of a fault of ours: nothing."""
+    return GatewayError(Code.INTERNAL, "Internal server error")
+
+
+def _routes(dialect: Dialect) -> list[_Route]:
+    routes: dict[str, _Route] = {}
+    for operation in dialect.operations:
+        parts = operation.path.split("/")[1:]
+        names = tuple(part[1:-1] for part in parts if part.startswith("{"))
+        segments = tuple(None if part.startswith("{") else part for part in parts)
+        route = routes.setdefault(operation.path, _Route(segments, names, {}))
+        route.operations[operation.method] = operation
+    return list(routes.values())
+
+
+def _match(pattern: tuple[str | None, ...], segments: list[str]) -> list[str] | None:
+    """Return the segments that stand for ids, or None when the path is another one."""
+    if len(pattern) != len(segments):
+        return None
+    texts = []
+    for expected, segment in zip(pattern, segments, strict=True):
+        if expected is None:
+            texts.append(segment)
+        elif expected != segment:
+            return None
+    return texts
+
+
+def _authorise(principal: Principal, operation: Operation, ids: dict[str, UUID | None]) -> None:
+    if ids.get("account_id", principal.account_id) != principal.account_id:
+        raise GatewayError(Code.FORBIDDEN, "the token belongs to another account")
+    if operation.scopes and operation.scopes.isdisjoint(principal.scopes):
+        raise GatewayError(Code.FORBIDDEN, "the token lacks the permission")

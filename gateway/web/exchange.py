@@ -1,0 +1,67 @@
+"""A request and a reply, as doors see them: no server, no framework."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl
+
+from gateway.errors import Code, GatewayError
+
+Headers = list[tuple[bytes, bytes]]
+MAX_QUERY_FIELDS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request as a door sees it."""
+
+    method: str
+    path: str  # below the door's prefix, percent-encoded as it arrived
+    query_string: bytes
+    headers: Sequence[tuple[bytes, bytes]]  # names in lower case
+    request_id: str
+    address: str | None  # the client's, None on a Unix socket
+    base_url: str  # scheme, host and the door's prefix, for links
+
+    def header(self, name: bytes) -> str | None:
+        """Return the first header of this name (Latin-1, RFC 9110 section 5.5), stripped."""
+        for key, value in self.headers:
+            if key == name:
+                return value.decode("latin-1").strip()
+        return None
+
+    def query(self) -> dict[str, str]:
+        """Return the query's fields, the last one of a name counting.
+
+        Raises GatewayError(QUERY_INVALID) for bytes that are not UTF-8 and for too many fields.
+        """
+        try:
+            fields = parse_qsl(
+                self.query_string.decode("ascii"),
+                keep_blank_values=True,
+                errors="strict",
+                max_num_fields=MAX_QUERY_FIELDS,
+            )
+        except ValueError as error:
+            raise GatewayError(Code.QUERY_INVALID, "the query string cannot be read") from error
+        return dict(fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What goes back: a status, a body and headers besides content type and length."""
+
+    status: int
+    body: bytes = b""
+    content_type: bytes = b"application/json"
+    headers: Headers = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Trace:
+    """What becomes known of a request on its way, for logs and metrics."""
+
+    door: str | None = None
+    route: str | None = None
+    account: str | None = None

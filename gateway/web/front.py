@@ -1,0 +1,191 @@
+"""The front of the house: gives every request an id and a cap, sends it to its door, logs it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from time import perf_counter
+from typing import Any, Protocol
+from uuid import uuid4
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.errors import Code, GatewayError
+from gateway.web import limits
+from gateway.web.exchange import Reply, Request, Trace
+from gateway.web.logs import describe
+from gateway.web.neutral import neutral_refusal
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+_HOST = re.compile(rb"[A-Za-z0-9._:\[\]-]{1,255}")
+_NO_STORE = (b"cache-control", b"no-store")
+# Behind these the rest of the request is not read, so the connection cannot serve another.
+_CLOSING = {411, 413, 414, 431}
+
+
+class Door(Protocol):
+    """What answers below one prefix; the dialects' is `adapters.pipeline.Door`."""
+
+    async def answer(
+        self,
+        request: Request,
+        read_body: Callable[[], Any],
+        trace: Trace,
+        report: Callable[[Exception], None],
+    ) -> Reply:
+        """Answer one request; never raises."""
+
+    def refuse(self, error: GatewayError, request: Request, operation: str | None = None) -> Reply:
+        """Return a refusal in this door's envelope."""
+
+
+class Front:
+    """The ASGI application. `doors` maps a prefix to its door; `rest` answers everything else."""
+
+    def __init__(
+        self,
+        doors: Mapping[str, tuple[str, Door]],
+        rest: ASGIApp,
+        log: Any,
+        *,
+        public_url: str | None = None,
+    ) -> None:
+        self._doors = doors
+        self._rest = rest
+        self._log = log
+        self._public_url = public_url
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection's request (ASGI 3)."""
+        if scope["type"] != "http":
+            await self._rest(scope, receive, send)
+            return
+        started = perf_counter()
+        request_id = _request_id(scope)
+        trace = Trace()
+        status = await self._serve(scope, receive, send, request_id, trace)
+        self._log.info(
+            "request",
+            request_id=request_id,
+            method=scope["method"],
+            dialect=trace.door,
+            route=trace.route,
+            account=trace.account,
+            status=status,
+            ms=round((perf_counter() - started) * 1000, 3),
+        )
+
+    def refuse(self, method: str, target: str, code: Code, message: str) -> Reply:
+        """Return a refusal of something that is not HTTP enough to be served."""
+        path = target.partition("?")[0]
+        prefix, door = self._door(path)
+        request = Request(method, path[len(prefix) :], b"", (), uuid4().hex, None, "")
+        error = GatewayError(code, message)
+        return neutral_refusal(error) if door is None else door[1].refuse(error, request)
+
+    async def _serve(
+        self, scope: Scope, receive: Receive, send: Send, request_id: str, trace: Trace
+    ) -> int:
+        raw_path = scope["raw_path"].decode("latin-1")
+        prefix, door = self._door(raw_path)
+        report = self._reporter(request_id)
+        if door is None:
+            return await self._serve_rest(scope, receive, send, request_id, report)
+        trace.door = door[0]
+        client = scope["client"]
+        request = Request(
+            method=scope["method"],
+            path=raw_path[len(prefix) :],
+            query_string=scope["query_string"],
+            headers=scope["headers"],
+            request_id=request_id,
+            address=client[0] if client else None,
+            base_url=self._base_url(scope) + prefix,
+        )
+        try:
+            _check(scope)
+        except GatewayError as error:
+            reply = door[1].refuse(error, request)
+        else:
+            reply = await door[1].answer(request, lambda: limits.read_body(receive), trace, report)
+        await send_reply(send, reply, request_id)
+        return reply.status
+
+    async def _serve_rest(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        request_id: str,
+        report: Callable[[Exception], None],
+    ) -> int:
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [
+                    *message["headers"],
+                    (b"x-request-id", request_id.encode()),
+                ]
+            await send(message)
+
+        try:
+            _check(scope)
+            await self._rest(scope, receive, send_with_id)
+        except Exception as error:  # noqa: BLE001  the last line of defence
+            if not isinstance(error, GatewayError):
+                report(error)
+                error = GatewayError(Code.INTERNAL, "Internal server error")
+            if status == 0:
+                reply = neutral_refusal(error)
+                await send_reply(send, reply, request_id)
+                status = reply.status
+        return status
+
+    def _door(self, path: str) -> tuple[str, tuple[str, Door] | None]:
+        for prefix, door in self._doors.items():
+            if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in {"", "/"}:
+                return prefix, door
+        return "", None
+
+    def _base_url(self, scope: Scope) -> str:
+        if self._public_url is not None:
+            return self._public_url
+        host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+        if not _HOST.fullmatch(host):
+            host = b"%s:%d" % (scope["server"][0].encode(), scope["server"][1])
+        return f"{scope['scheme']}://{host.decode()}"
+
+    def _reporter(self, request_id: str) -> Callable[[Exception], None]:
+        def report(error: Exception) -> None:
+            self._log.error("fault", request_id=request_id, **describe(error))
+
+        return report
+
+
+async def send_reply(send: Send, reply: Reply, request_id: str) -> None:
+    """Send `reply` with the headers that every answer has."""
+    headers = [(b"x-request-id", request_id.encode()), *reply.headers]
+    if reply.status != 204:
+        headers.append((b"content-type", reply.content_type))
+        headers.append((b"content-length", b"%d" % len(reply.body)))
+    if not any(name == b"cache-control" for name, _ in reply.headers):
+        headers.append(_NO_STORE)
+    if reply.status in _CLOSING:
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body})
+
+
+def _check(scope: Scope) -> None:
+    target = len(scope["raw_path"]) + len(scope["query_string"])
+    limits.check_head(target, scope["headers"])
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            return str(value, "ascii")
+    return uuid4().hex

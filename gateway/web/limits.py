@@ -1,0 +1,67 @@
+"""What a request may weigh. Everything here is decided before a body is read or parsed."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+from gateway.errors import Code, GatewayError
+
+MAX_BODY = 64 * 1024
+MAX_TARGET = 16 * 1024  # path and query; a token in a path has up to 8 KiB
+MAX_HEADERS = 100
+MAX_HEADER_BYTES = 32 * 1024
+MAX_HEAD = 64 * 1024  # request line and headers, as far as they are read at all
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+
+def check_head(target: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Refuse what need not be read; `target` is the length of path and query in bytes.
+
+    Raises GatewayError: URI_TOO_LONG, HEADERS_TOO_LARGE, BODY_TOO_LARGE, LENGTH_REQUIRED,
+    ENCODING_UNSUPPORTED.
+    """
+    if target > MAX_TARGET:
+        raise too_large(Code.URI_TOO_LONG)
+    count = size = 0
+    for name, value in headers:
+        count += 1
+        size += len(name) + len(value)
+        if name == b"content-length":
+            _check_length(value)
+        elif name == b"transfer-encoding":
+            raise GatewayError(Code.LENGTH_REQUIRED, "send a Content-Length")
+        elif name == b"content-encoding" and value.strip().lower() not in {b"", b"identity"}:
+            message = "a compressed body is not supported"
+            raise GatewayError(Code.ENCODING_UNSUPPORTED, message)
+    if count > MAX_HEADERS or size > MAX_HEADER_BYTES:
+        raise too_large(Code.HEADERS_TOO_LARGE)
+
+
+async def read_body(receive: Receive) -> bytes:
+    """Read the whole body. Raises GatewayError(BODY_TOO_LARGE)."""
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    while message.get("more_body"):
+        message = await receive()
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY:
+            raise too_large(Code.BODY_TOO_LARGE)
+    return body
+
+
+def too_large(code: Code) -> GatewayError:
+    """Return the refusal of something over its cap."""
+    limit, what = {
+        Code.URI_TOO_LONG: (MAX_TARGET, "bytes of path and query"),
+        Code.HEADERS_TOO_LARGE: (MAX_HEADER_BYTES, f"bytes and {MAX_HEADERS} lines of headers"),
+        Code.BODY_TOO_LARGE: (MAX_BODY, "bytes of body"),
+    }[code]
+    return GatewayError(code, f"a request has at most {limit} {what}", limit=limit)
+
+
+def _check_length(value: bytes) -> None:
+    # The parser has checked the digits; int() refuses absurdly many of them.
+    if len(value) > 18 or int(value) > MAX_BODY:
+        raise too_large(Code.BODY_TOO_LARGE)

@@ -1,0 +1,1 @@
+"""The wire of each dialect as msgspec Structs, and nothing else."""

@@ -1,0 +1,85 @@
+"""The wire of Cloudflare Stream's signing keys, after its API description."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+from msgspec import UNSET, Struct, UnsetType
+
+T = TypeVar("T")
+
+
+class Nothing(Struct, frozen=True):
+    """A body without members of its own; whatever it holds is let pass."""
+
+
+class Source(Struct, frozen=True):
+    """Where in a request an error is."""
+
+    pointer: str  # JSON pointer (RFC 6901)
+
+
+class ChainedError(Struct, frozen=True):
+    """What is behind an error."""
+
+    code: int
+    message: str
+
+
+class Error(Struct, frozen=True):
+    """One entry of `errors`."""
+
+    code: int
+    message: str
+    source: Source | UnsetType = UNSET
+    error_chain: list[ChainedError] | UnsetType = UNSET
+
+
+class Envelope(Struct, Generic[T], frozen=True):
+    """What every answer is wrapped in, members in this order."""
+
+    result: T
+    success: bool = True
+    errors: list[Error] = []
+    messages: list[str] = []
+
+
+class CreatedKey(Struct, frozen=True):
+    """The only answer that carries a private half."""
+
+    id: str  # 32 hexadecimal digits, the kid
+    pem: str  # standard base64 of the PKCS#1 PEM
+    jwk: str  # standard base64 of the private JWK (RFC 7517)
+    created: str  # RFC 3339, UTC, nine digits
+
+
+class ListedKey(Struct, frozen=True):
+    """A key as listed."""
+
+    id: str
+    key_id: str  # the same
+    created: str  # RFC 3339, UTC, six digits
+
+
+class PrivateJwk(Struct, frozen=True):
+    """An RSA private key (RFC 7518 section 6.3), members in the provider's order."""
+
+    use: str
+    kty: str
+    kid: str
+    alg: str
+    n: str
+    e: str
+    d: str
+    p: str
+    q: str
+    dp: str
+    dq: str
+    qi: str
+
+
+class TokenStatus(Struct, frozen=True):
+    """Answer to the verification of an API token."""
+
+    id: str
+    status: str
