@@ -1,0 +1,30 @@
+"""Fixtures for all tests: one PostgreSQL and one running Keyferry per test session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.service import House, Tenant, make_tenant, serve
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """PostgreSQL with Keyferry's schema."""
+    with House(tmp_path_factory.mktemp("house")) as house:
+        yield house
+
+
+@pytest.fixture(scope="session")
+def service_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the running Keyferry writes to standard error."""
+    return tmp_path_factory.mktemp("service") / "log"
+
+
+@pytest.fixture(scope="session")
+def service(house: House, service_log: Path) -> Iterator[Tenant]:
+    """A running Keyferry, as its first tenant sees it."""
+    with serve(house, service_log) as (url, _):
+        yield make_tenant(house, url)

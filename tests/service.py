@@ -1,0 +1,141 @@
+"""A running Keyferry for tests: a real PostgreSQL, a real server process, an operator's hand."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from uuid import UUID
+
+from gateway.accounts import Accounts
+from gateway.model import Scope
+from gateway.storage.database import Database, open_database
+from gateway.storage.embedded import embedded_postgres
+from gateway.storage.migrate import migrate
+
+T = TypeVar("T")
+ALL_SCOPES = [scope.value for scope in Scope]
+
+
+class House:
+    """PostgreSQL with Keyferry's schema, and an event loop in a thread of its own to use it.
+
+    Tests call `run` from anywhere, so that a test that blocks does not block the database's owner.
+    """
+
+    dsn: str
+    database: Database
+    accounts: Accounts
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="house")
+        self._stack = AsyncExitStack()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run `work` to its end and return what it returns."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(120)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self.run(self._open())
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self.run(self._stack.aclose())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _open(self) -> None:
+        self.dsn = await self._stack.enter_async_context(embedded_postgres(self.folder))
+        await migrate(self.dsn)
+        self.database = await self._stack.enter_async_context(
+            open_database(self.dsn, connections=4, statement_cache=100)
+        )
+        self.accounts = Accounts(self.database)
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """An account, where it is served, and a token of it with all scopes."""
+
+    house: House
+    url: str
+    account_id: str  # 32 hexadecimal digits
+    email: str
+    token: str
+
+    def make_account(self, name: str = "tenant") -> Tenant:
+        """Add another account to the same service."""
+        return make_tenant(self.house, self.url, name)
+
+    def make_token(self, scopes: list[str] | None = None, project: str | None = None) -> str:
+        """Add a token to this account."""
+        return make_token(self.house, self.account_id, scopes, project)
+
+    def make_project(self, name: str) -> str:
+        """Add a project to this account and return its id with dashes."""
+        project = self.house.run(self.house.accounts.create_project(UUID(self.account_id), name))
+        return str(project.id)
+
+
+def make_tenant(house: House, url: str, name: str = "tenant") -> Tenant:
+    """Add an account with one token."""
+    account = house.run(house.accounts.create(name, f"{name}@example.invalid"))
+    token = make_token(house, account.id.hex)
+    return Tenant(house, url, account.id.hex, account.email, token)
+
+
+def make_token(
+    house: House, account_id: str, scopes: list[str] | None = None, project: str | None = None
+) -> str:
+    """Add a token to an account and return its secret."""
+    _, secret = house.run(
+        house.accounts.create_token(
+            UUID(account_id),
+            name="test",
+            scopes=frozenset(map(Scope, ALL_SCOPES if scopes is None else scopes)),
+            project_id=None if project is None else UUID(project),
+        )
+    )
+    return secret
+
+
+@contextmanager
+def serve(
+    house: House, log: Path, settings: Mapping[str, str] | None = None
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Run `keyferry serve` on the house's database; yield its URL and its process."""
+    environ = {name: text for name, text in os.environ.items() if not name.startswith("KEYFERRY_")}
+    environ |= {"KEYFERRY_DATABASE_URL": house.dsn, "KEYFERRY_POOL_SIZE": "16", **(settings or {})}
+    command = [sys.executable, "-m", "gateway", "serve", "--port", "0", "--output", "json"]
+    with (
+        log.open("ab") as errors,
+        subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=errors) as process,
+    ):
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert line, f"the service did not start: {log.read_text()}"
+            yield json.loads(line)["url"], process
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+            process.wait(30)
