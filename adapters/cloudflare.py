@@ -7,6 +7,7 @@ Routes below `/client/v4`:
 | `POST /accounts/{account_id}/stream/keys` | write | the new key with `pem` and `jwk`, once |
 | `GET /accounts/{account_id}/stream/keys` | read | all keys, newest first |
 | `DELETE /accounts/{account_id}/stream/keys/{key_id}` | write | `"Revoked"`; again: the same |
+| `POST /accounts/{account_id}/stream/{video_id}/token` | `tokens:write` | a playback token |
 | `GET /accounts/{account_id}/tokens/verify` | any | the API token's state |
 | `GET /user/tokens/verify` | any | the same |
 
@@ -27,10 +28,12 @@ from uuid import UUID
 
 import msgspec
 
+from adapters._cloudflare_token import supplied_key, token_claims
 from adapters.dialect import (
     Call,
     Credential,
     Dialect,
+    OpenOperation,
     Operation,
     body_decoder,
     retry_key,
@@ -44,7 +47,10 @@ from schemas import cloudflare as wire
 _READ = frozenset({Scope.KEYS_READ, Scope.KEYS_WRITE})
 _WRITE = frozenset({Scope.KEYS_WRITE})
 _ID = re.compile(r"[0-9a-f]{32}")
+_VIDEO_ID = re.compile(r"[^\x00-\x20\x7f/]{1,256}")
 _BEARER = re.compile(r"bearer +(\S+)", re.IGNORECASE)
+_MINTING = frozenset({Scope.TOKENS_WRITE})
+_MINT = "/accounts/{account_id}/stream/{video_id:text}/token"
 _encode = msgspec.json.Encoder().encode
 
 _AUTHENTICATION = (10000, "Authentication error")
@@ -97,7 +103,7 @@ class Adapter(Dialect):
     quota = 1000
 
     @property
-    def operations(self) -> Sequence[Operation]:
+    def operations(self) -> Sequence[Operation | OpenOperation]:
         """All routes."""
         keys = "/accounts/{account_id}/stream/keys"
         create = body_decoder(wire.Nothing)
@@ -105,6 +111,9 @@ class Adapter(Dialect):
             Operation("create_key", "POST", keys, create_key, _WRITE, create),
             Operation("list_keys", "GET", keys, list_keys, _READ),
             Operation("delete_key", "DELETE", keys + "/{key_id}", delete_key, _WRITE),
+            Operation(
+                "mint_token", "POST", _MINT, mint_token, _MINTING, body_decoder(wire.MintToken)
+            ),
             Operation("verify_token", "GET", "/user/tokens/verify", verify_token),
             Operation("verify_token", "GET", "/accounts/{account_id}/tokens/verify", verify_token),
         )
@@ -177,6 +186,22 @@ async def delete_key(call: Call) -> Reply:
     return _success("Revoked")
 
 
+async def mint_token(call: Call) -> Reply:
+    """POST stream/{video_id}/token: signed with `id` and `pem`, else with the account's own key."""
+    body: wire.MintToken = call.body
+    minter, account_id = call.services.minter, call.principal.account_id
+    video_id = call.texts["video_id:text"]
+    if not _VIDEO_ID.fullmatch(video_id):
+        raise GatewayError(Code.ROUTE_UNKNOWN, "there is no such video")
+    claims = token_claims(body, video_id, call.services.clock())
+    supplied = supplied_key(body)
+    if supplied is not None:
+        token = await minter.mint_with(account_id, supplied, claims)
+    else:
+        token = await minter.mint(account_id, call.request.request_id, claims)
+    return _success(wire.MintedToken(token))
+
+
 async def verify_token(call: Call) -> Reply:
     """GET tokens/verify: clients call it to test their credentials."""
     return _success(wire.TokenStatus(call.principal.token_id.hex, "active"))
@@ -189,7 +214,7 @@ def _success(result: object) -> Reply:
 def _private_jwk(made: NewKey) -> bytes:
     return _encode(
         wire.PrivateJwk(
-            use="sig", kty="RSA", kid=made.key.id.hex, alg=made.key.algorithm, **made.pair.jwk
+            use="sig", kty="RSA", kid=made.key.id.hex, alg=made.key.algorithm, **dict(made.pair.jwk)
         )
     )
 

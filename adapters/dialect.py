@@ -15,7 +15,9 @@ from uuid import UUID
 import msgspec
 
 from gateway.errors import Code, Fault, GatewayError
+from gateway.gate import Gate
 from gateway.keys import KeyManager
+from gateway.minting import Minter
 from gateway.model import Algorithm, Caller, Principal, Scope
 from gateway.web.exchange import Reply, Request
 
@@ -44,6 +46,10 @@ class Services:
     """The parts of the core that dialects may use."""
 
     keys: KeyManager
+    minter: Minter
+    gate: Gate
+    gate_cache: bytes  # Cache-Control of an open gate
+    clock: Callable[[], float]  # seconds since 1970
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,7 @@ class Call:
     request: Request
     caller: Caller
     ids: dict[str, UUID]  # from the path
+    texts: dict[str, str]  # from the path, percent-decoded, by the name in the template
     body: Any  # what the operation's decoder made of the body
 
     @property
@@ -63,11 +70,32 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenCall:
+    """A request to an operation that asks for no credentials."""
+
+    services: Services
+    request: Request
+    body: Any
+
+
+@dataclass(frozen=True, slots=True)
+class OpenOperation:
+    """A route without credentials, for machines that have none; `path` is literal."""
+
+    name: str
+    method: str
+    path: str
+    handle: Callable[[OpenCall], Awaitable[Reply]]
+    decode: Callable[[bytes], object]
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
     """One route of a dialect.
 
-    `path` holds literal segments and `{name}` segments, which are ids; `{account_id}` must be the
-    caller's account. `scopes`: any one of them is enough; none means any valid token.
+    `path` holds literal segments, `{name}` segments, which are ids, and `{name:text}` segments;
+    `{account_id}` must be the caller's account. `scopes`: any one of them is enough; none means
+    any valid token.
     """
 
     name: str
@@ -92,7 +120,7 @@ class Dialect(ABC):
 
     @property
     @abstractmethod
-    def operations(self) -> Sequence[Operation]:
+    def operations(self) -> Sequence[Operation | OpenOperation]:
         """All routes."""
 
     @abstractmethod

@@ -9,6 +9,7 @@ Routes below `/api`:
 | `GET /access-control/signing-key/{key_id}` | read | the key |
 | `PATCH /access-control/signing-key/{key_id}` | write | 204; `name` and `disabled` |
 | `DELETE /access-control/signing-key/{key_id}` | write | 204; again: 404 |
+| `POST /access-control/gate?account=ID` | none | 200 plays, 403 and 404 do not |
 
 Scopes: "write" is `keys:write`, "read" is `keys:read` or `keys:write`.
 Ids are lower-case UUIDs with dashes. Credentials are `Authorization: Bearer TOKEN` or `Basic` with
@@ -27,7 +28,6 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
-from gateway.crypto import spki_pem
 from msgspec import UNSET
 
 from adapters._livepeer_listing import next_link, read_search
@@ -35,11 +35,15 @@ from adapters.dialect import (
     Call,
     Credential,
     Dialect,
+    OpenCall,
+    OpenOperation,
     Operation,
     body_decoder,
     retry_key,
 )
+from gateway.crypto import spki_pem
 from gateway.errors import Code, Fault, GatewayError
+from gateway.gate import GateVerdict
 from gateway.model import Algorithm, KeyChange, KeyRequest, Scope, SigningKey
 from gateway.web.exchange import Reply, Request
 from schemas import livepeer as wire
@@ -87,7 +91,7 @@ class Adapter(Dialect):
     algorithms = (Algorithm.RS256, Algorithm.ES256)
 
     @property
-    def operations(self) -> Sequence[Operation]:
+    def operations(self) -> Sequence[Operation | OpenOperation]:
         """All routes."""
         keys = "/access-control/signing-key"
         one = keys + "/{key_id}"
@@ -98,6 +102,7 @@ class Adapter(Dialect):
             Operation("get_key", "GET", one, get_key, _READ),
             Operation("update_key", "PATCH", one, update_key, _WRITE, update),
             Operation("delete_key", "DELETE", one, delete_key, _WRITE),
+            OpenOperation("gate", "POST", "/access-control/gate", gate, body_decoder(wire.Gate)),
         )
 
     def credentials(self, request: Request) -> Iterable[Credential]:
@@ -177,6 +182,39 @@ async def delete_key(call: Call) -> Reply:
     if not await call.services.keys.delete(call.caller, view, call.ids["key_id"]):
         raise GatewayError(Code.KEY_UNKNOWN, "not found")
     return Reply(204)
+
+
+async def gate(call: OpenCall) -> Reply:
+    """POST gate: whether a media server may play, which has checked the signature itself."""
+    account_id = await _gated_account(call)
+    play: wire.Gate = call.body
+    if not play.pub:
+        return _gated(403, "Content is gated and requires a public key")
+    verdict = await call.services.gate.judge(account_id, play.pub)
+    match verdict:
+        case GateVerdict.OPEN:
+            body = _encode(wire.GateAnswer(user_id=str(account_id)))
+            return Reply(200, body, headers=[(b"cache-control", call.services.gate_cache)])
+        case GateVerdict.UNKNOWN:
+            return _gated(403, "Content is gated and corresponding public key not found")
+        case GateVerdict.REVOKED:
+            return _gated(403, "The public key is disabled or deleted")
+        case GateVerdict.FOREIGN:
+            return _gated(404, "Content not found")
+
+
+async def _gated_account(call: OpenCall) -> UUID:
+    text = call.request.query().get("account", "")
+    if not text:
+        return await call.services.gate.only_account()
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise GatewayError(Code.QUERY_INVALID, "account should be an account's id") from error
+
+
+def _gated(status: int, text: str) -> Reply:
+    return Reply(status, _encode(wire.Errors([text])))
 
 
 def _basic(encoded: str) -> Credential:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 from uuid import UUID
 
-from adapters.dialect import Call, Dialect, Operation, Services
+from adapters.dialect import Call, Dialect, OpenCall, OpenOperation, Operation, Services
 from gateway.accounts import Authenticator
 from gateway.errors import Code, GatewayError
 from gateway.model import Caller, Principal
@@ -19,13 +19,14 @@ from gateway.web.exchange import Reply, Request, Trace
 
 ReadBody = Callable[[], Awaitable[bytes]]
 Report = Callable[[Exception], None]
+_TEXT = ":text"  # ends the name of a segment that is no id
 
 
 @dataclass(frozen=True, slots=True)
 class _Route:
-    segments: tuple[str | None, ...]  # None: an id
-    names: tuple[str, ...]  # of the ids, in order
-    operations: dict[str, Operation]  # by method
+    segments: tuple[str | None, ...]  # None: anything
+    names: tuple[str, ...]  # of what stands there, in order
+    operations: dict[str, Operation | OpenOperation]  # by method
 
 
 class Door:
@@ -63,8 +64,12 @@ class Door:
         return reply
 
     async def _answer(self, request: Request, read_body: ReadBody, trace: Trace) -> Reply:
-        operation, ids = self._route(request)
+        operation, texts = self._route(request)
         trace.route = operation.name
+        if isinstance(operation, OpenOperation):
+            body = operation.decode(await read_body())
+            return await operation.handle(OpenCall(self._services, request, body))
+        ids = self._ids(texts)
         principal = await self._authenticate(request)
         trace.account = principal.account_id.hex
         _authorise(principal, operation, ids)
@@ -73,9 +78,9 @@ class Door:
             raise GatewayError(Code.KEY_UNKNOWN, "not found")
         body = operation.decode(await read_body()) if operation.decode is not None else None
         caller = Caller(principal, self.dialect.name, request.request_id, request.address)
-        return await operation.handle(Call(self._services, request, caller, known, body))
+        return await operation.handle(Call(self._services, request, caller, known, texts, body))
 
-    def _route(self, request: Request) -> tuple[Operation, dict[str, UUID | None]]:
+    def _route(self, request: Request) -> tuple[Operation | OpenOperation, dict[str, str]]:
         segments = request.path.split("/")[1:]
         for route in self._routes:
             texts = _match(route.segments, segments)
@@ -84,12 +89,19 @@ class Door:
             operation = route.operations.get(request.method)
             if operation is None:
                 raise _MethodUnknown(sorted(route.operations))
-            parsed = [self.dialect.parse_id(unquote(text)) for text in texts]
-            ids = dict(zip(route.names, parsed, strict=True))
-            if "account_id" in ids and ids["account_id"] is None:
-                break
-            return operation, ids
-        raise GatewayError(Code.ROUTE_UNKNOWN, "there is no such route")
+            return operation, dict(zip(route.names, map(unquote, texts), strict=True))
+        raise _route_unknown()
+
+    def _ids(self, texts: dict[str, str]) -> dict[str, UUID | None]:
+        """Parse what stands for ids; raises GatewayError(ROUTE_UNKNOWN) for a bad account id."""
+        ids = {
+            name: self.dialect.parse_id(text)
+            for name, text in texts.items()
+            if not name.endswith(_TEXT)
+        }
+        if "account_id" in ids and ids["account_id"] is None:
+            raise _route_unknown()
+        return ids
 
     async def _authenticate(self, request: Request) -> Principal:
         refusal = GatewayError(Code.TOKEN_INVALID, "the API token is not valid")
@@ -112,6 +124,10 @@ class _MethodUnknown(GatewayError):
         self.allowed = allowed
 
 
+def _route_unknown() -> GatewayError:
+    return GatewayError(Code.ROUTE_UNKNOWN, "there is no such route")
+
+
 def internal_error() -> GatewayError:
     """Return what is shown of a fault of ours: nothing."""
     return GatewayError(Code.INTERNAL, "Internal server error")
@@ -129,7 +145,7 @@ def _routes(dialect: Dialect) -> list[_Route]:
 
 
 def _match(pattern: tuple[str | None, ...], segments: list[str]) -> list[str] | None:
-    """Return the segments that stand for ids, or None when the path is another one."""
+    """Return the segments at the open places, or None when the path is another one."""
     if len(pattern) != len(segments):
         return None
     texts = []

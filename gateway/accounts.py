@@ -151,7 +151,7 @@ class Accounts:
         rows = await self._database.fetch(STATEMENTS.list_projects.sql, account_id)
         return [Project(**row) for row in rows]
 
-    async def create_token(  # noqa: PLR0913  each is a column
+    async def create_token(
         self,
         account_id: UUID,
         *,
@@ -183,6 +183,10 @@ class Accounts:
         """Return the account's tokens, revoked ones included, oldest first."""
         rows = await self._database.fetch(STATEMENTS.list_tokens.sql, account_id)
         return [_token(row) for row in rows]
+
+    async def find_token(self, secret: str) -> ApiToken:
+        """Return what is known of the token that `secret` is, whosever it is, revoked or not."""
+        return _token(await self._one("find_token", token_digest(secret)))
 
     async def revoke_token(self, account_id: UUID, token_id: UUID) -> ApiToken:
         """Make a token useless, on every node within the staleness bound. Can be repeated."""

@@ -16,19 +16,27 @@ from starlette.routing import Route
 
 from adapters import find_dialects
 from adapters.dialect import Services
-from adapters.pipeline import Door
+from adapters.pipeline import Door as DialectDoor
 from gateway.accounts import Accounts, Authenticator
 from gateway.errors import Code, GatewayError
+from gateway.gate import Gate
 from gateway.keypool import KeyPool
+from gateway.keyring import FeedKeyring
 from gateway.keys import KeyManager
+from gateway.minting import Minter
 from gateway.settings import Settings
 from gateway.sightings import Sightings, open_sightings
 from gateway.storage.database import open_database
 from gateway.storage.feed import Feed, open_feed
-from gateway.web.front import Front
+from gateway.tokens import Policy, Verifier
+from gateway.web.client import Proxies
+from gateway.web.edge import AccountDoor, KeyDoor
+from gateway.web.front import Door, Front
 from gateway.web.health import health_routes
+from gateway.web.jwks import PublishedKeys
 from gateway.web.logs import describe
 from gateway.web.neutral import neutral_refusal
+from gateway.web.verify import VerifyDoor
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +46,7 @@ class Gateway:
     app: Front
     accounts: Accounts
     keys: KeyManager
+    minter: Minter
     pool: KeyPool
 
 
@@ -64,13 +73,41 @@ async def open_gateway(
             open_sightings(Sightings(accounts.touch_tokens, clock))
         )
         feed = Feed(settings.listen_url or settings.database_url, staleness=settings.staleness)
+        keyring = FeedKeyring(database, feed, clock)
         authenticator = Authenticator(database, feed, clock, uses)
         await stack.enter_async_context(open_feed(feed))
         pool = await stack.enter_async_context(_open_pool(settings, log))
         keys = KeyManager(database, pool, settings.policies, pool_wait=settings.pool_wait)
-        doors = _doors(Services(keys=keys), authenticator)
-        rest = _neutral_app(health_routes(database, feed, pool))
-        yield Gateway(Front(doors, rest, log, public_url=settings.public_url), accounts, keys, pool)
+        plays = await stack.enter_async_context(open_sightings(Sightings(keys.touch, clock)))
+        minter = Minter(
+            database,
+            feed,
+            keyring,
+            pool,
+            master_key=settings.master_key,
+            pool_wait=settings.pool_wait,
+        )
+        services = Services(
+            keys=keys,
+            minter=minter,
+            gate=Gate(database, keyring, plays),
+            gate_cache=_gate_cache(settings),
+            clock=clock,
+        )
+        proxies = Proxies(settings.trusted_proxies)
+        policy = Policy(leeway=settings.leeway, max_lifetime=settings.max_lifetime)
+        verify = VerifyDoor(
+            Verifier(keyring, clock, policy), plays, proxies, settings.country_header
+        )
+        published = PublishedKeys(database, settings.jwks_cache_control)
+        app = Front(
+            _doors(services, authenticator, verify, published),
+            _neutral_app(health_routes(database, feed, pool)),
+            log,
+            proxies=proxies,
+            public_url=settings.public_url,
+        )
+        yield Gateway(app, accounts, keys, minter, pool)
 
 
 @asynccontextmanager
@@ -89,11 +126,24 @@ async def _open_pool(settings: Settings, log: Any) -> AsyncIterator[KeyPool]:
         await pool.close()
 
 
-def _doors(services: Services, authenticator: Authenticator) -> dict[str, tuple[str, Door]]:
-    return {
-        dialect.prefix: (dialect.name, Door(dialect, services, authenticator))
+def _doors(
+    services: Services,
+    authenticator: Authenticator,
+    verify: VerifyDoor,
+    published: PublishedKeys,
+) -> dict[str, tuple[str, Door]]:
+    doors: dict[str, tuple[str, Door]] = {
+        dialect.prefix: (dialect.name, DialectDoor(dialect, services, authenticator))
         for dialect in find_dialects()
     }
+    doors["/accounts"] = ("neutral", AccountDoor(verify, published))
+    doors["/keys"] = ("neutral", KeyDoor(published))
+    return doors
+
+
+def _gate_cache(settings: Settings) -> bytes:
+    stale = settings.gate_stale
+    return f"max-age={settings.gate_max_age},stale-while-revalidate={stale}".encode()
 
 
 def _neutral_app(routes: list[Route]) -> Starlette:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -169,6 +170,11 @@ class KeyManager:
         """Return what happened to a key, deleted ones included, oldest first."""
         rows = await self._database.fetch(STATEMENTS.key_events.sql, account_id, key_id)
         return [KeyEvent(**row) for row in rows]
+
+    async def touch(self, plays: dict[UUID, float]) -> None:
+        """Write when keys were last seen in a play; never moves a moment backwards."""
+        moments = [datetime.fromtimestamp(at, UTC) for at in plays.values()]
+        await self._database.fetch(STATEMENTS.touch_keys.sql, list(plays), moments)
 
     async def _insert(self, caller: Caller, request: KeyRequest, pair: KeyPair, quota: int) -> Any:
         principal = caller.principal

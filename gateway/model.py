@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
 from uuid import UUID
+
+Network = IPv4Network | IPv6Network
 
 
 class Algorithm(StrEnum):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
+from base64 import b64decode
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from ipaddress import ip_network
 from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from starlette.config import Config, Environ
 
 from gateway.keys import KeyPolicy
-from gateway.model import Algorithm
+from gateway.model import Algorithm, Network
 
 PREFIX = "KEYFERRY_"
 T = TypeVar("T")
@@ -37,8 +40,8 @@ class SettingsError(ValueError):
 class Settings:
     """All settings. Sizes are counts, durations are seconds."""
 
-    database_url: str | None
-    listen_url: str | None
+    database_url: str | None = field(repr=False)  # may hold a password
+    listen_url: str | None = field(repr=False)
     database_connections: int
     statement_cache: int
     pool_size: int
@@ -47,6 +50,14 @@ class Settings:
     staleness: float
     public_url: str | None
     log_format: str
+    trusted_proxies: tuple[Network, ...]
+    country_header: bytes | None
+    leeway: float
+    max_lifetime: float
+    jwks_cache_control: str
+    gate_max_age: int
+    gate_stale: int
+    master_key: bytes | None = field(repr=False)
     policies: Mapping[str, KeyPolicy]
 
 
@@ -64,6 +75,14 @@ def load_settings(environ: Mapping[str, str], dialects: Iterable[Defaults]) -> S
         staleness=reader.get("STALENESS", _seconds, 2.0),
         public_url=reader.get("PUBLIC_URL", _web_url, None),
         log_format=reader.get("LOG_FORMAT", _log_format, "auto"),
+        trusted_proxies=reader.get("TRUSTED_PROXIES", _networks, _networks("127.0.0.1,::1")),
+        country_header=reader.get("COUNTRY_HEADER", _header_name, None),
+        leeway=reader.get("LEEWAY", _seconds, 5.0),
+        max_lifetime=reader.get("MAX_LIFETIME", _lifetime, 7 * 86_400.0),
+        jwks_cache_control=reader.get("JWKS_CACHE_CONTROL", _header_value, "public, max-age=60"),
+        gate_max_age=reader.get("GATE_MAX_AGE", _count_or_zero, 1),
+        gate_stale=reader.get("GATE_STALE", _count_or_zero, 1),
+        master_key=reader.get("MASTER_KEY", _master_key, None),
         policies={dialect.name: _policy(reader, dialect) for dialect in dialects},
     )
     reader.finish()
@@ -141,6 +160,41 @@ def _seconds(text: str) -> float:
     if not 0 < seconds <= 3600:
         raise ValueError("should be a number of seconds above 0")
     return seconds
+
+
+def _lifetime(text: str) -> float:
+    if not text.isdecimal() or not 60 <= int(text) <= 366 * 86_400:
+        raise ValueError("should be a whole number of seconds, from a minute to a year")
+    return float(text)
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    try:
+        return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        raise ValueError("should be addresses or networks such as 10.0.0.0/8") from error
+
+
+def _header_name(text: str) -> bytes:
+    if not re.fullmatch(r"[A-Za-z0-9-]+", text):
+        raise ValueError("should be the name of a header")
+    return text.lower().encode()
+
+
+def _header_value(text: str) -> str:
+    if not re.fullmatch(r"[ -~]+", text):
+        raise ValueError("should be the value of a Cache-Control header")
+    return text
+
+
+def _master_key(text: str) -> bytes:
+    try:
+        key = b64decode(text, validate=True)
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise ValueError("should be 32 random bytes in base64: openssl rand -base64 32")
+    return key
 
 
 def _log_format(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -83,3 +83,27 @@ class TokenStatus(Struct, frozen=True):
 
     id: str
     status: str
+
+
+class Flags(Struct, frozen=True):
+    """What else a token allows."""
+
+    original: bool | UnsetType = UNSET
+
+
+class MintToken(Struct, frozen=True):
+    """Body of POST stream/{video_id}/token; may be absent. Times are seconds since 1970."""
+
+    id: str | UnsetType = UNSET
+    pem: str | UnsetType = UNSET  # as handed out: standard base64 of the PKCS#1 PEM
+    exp: int | UnsetType = UNSET
+    nbf: int | UnsetType = UNSET
+    downloadable: bool | UnsetType = UNSET
+    accessRules: list[dict[str, Any]] | UnsetType = UNSET  # noqa: N815  the wire's own name
+    flags: Flags | UnsetType = UNSET
+
+
+class MintedToken(Struct, frozen=True):
+    """A playback token."""
+
+    token: str

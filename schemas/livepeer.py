@@ -52,3 +52,18 @@ class ValidationError(Struct, frozen=True, rename="camel"):
     keyword: str
     params: dict[str, str | int]
     message: str
+
+
+class Gate(Struct, frozen=True):
+    """Body of POST /access-control/gate: what a media server says of a play."""
+
+    type: str = "jwt"
+    stream: str = ""
+    pub: str = ""
+
+
+class GateAnswer(Struct, frozen=True):
+    """What lets a play through."""
+
+    user_id: str
+    user_viewer_limit: int = 0  # none

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.service import House, Tenant, make_tenant, serve
+from tests.service import House, Tenant, make_tenant, open_folder, serve
 
 
 @pytest.fixture(scope="session")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def house() -> Iterator[House]:
     """PostgreSQL with Keyferry's schema."""
-    with House(tmp_path_factory.mktemp("house")) as house:
+    with open_folder() as folder, House(folder / "data") as house:
         yield house
 
 

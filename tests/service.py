@@ -8,7 +8,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
@@ -124,18 +126,41 @@ def serve(
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Run `keyferry serve` on the house's database; yield its URL and its process."""
     environ = {name: text for name, text in os.environ.items() if not name.startswith("KEYFERRY_")}
-    environ |= {"KEYFERRY_DATABASE_URL": house.dsn, "KEYFERRY_POOL_SIZE": "16", **(settings or {})}
-    command = [sys.executable, "-m", "gateway", "serve", "--port", "0", "--output", "json"]
+    environ |= {
+        "KEYFERRY_DATABASE_URL": house.dsn,
+        "KEYFERRY_POOL_SIZE": "16",
+        "KEYFERRY_LOG_FORMAT": "json",
+        **(settings or {}),
+    }
+    command = [sys.executable, "-m", "gateway", "serve", "--port", "0"]
+    begin = log.stat().st_size if log.exists() else 0
     with (
         log.open("ab") as errors,
-        subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=errors) as process,
+        subprocess.Popen(command, env=environ, stderr=errors) as process,
     ):
         try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            assert line, f"the service did not start: {log.read_text()}"
-            yield json.loads(line)["url"], process
+            yield _url_when_ready(log, begin, process), process
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
             process.wait(30)
+
+
+def _url_when_ready(log: Path, begin: int, process: subprocess.Popen[bytes]) -> str:
+    end = time.monotonic() + 30
+    while process.poll() is None and time.monotonic() < end:
+        with log.open("rb") as lines:
+            lines.seek(begin)
+            for line in lines:
+                if line.endswith(b"}\n") and b'"event":"ready"' in line:
+                    return str(json.loads(line)["url"])
+        time.sleep(0.02)
+    raise AssertionError(f"the service did not start: {log.read_text()}")
+
+
+@contextmanager
+def open_folder() -> Iterator[Path]:
+    """Yield a folder for a database: reachable for the user that PostgreSQL runs as under root."""
+    with tempfile.TemporaryDirectory(prefix="keyferry-test-") as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder)

@@ -21,7 +21,8 @@ class Request:
     query_string: bytes
     headers: Sequence[tuple[bytes, bytes]]  # names in lower case
     request_id: str
-    address: str | None  # the client's, None on a Unix socket
+    peer: str | None  # who the connection is from, None on a Unix socket
+    address: str | None  # the client's, as trusted proxies tell
     base_url: str  # scheme, host and the door's prefix, for links
 
     def header(self, name: bytes) -> str | None:
@@ -48,7 +49,7 @@ class Request:
         return dict(fields)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reply:
     """What goes back: a status, a body and headers besides content type and length."""
 

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import Code, GatewayError
 from gateway.web import limits
+from gateway.web.client import Proxies
 from gateway.web.exchange import Reply, Request, Trace
 from gateway.web.logs import describe
 from gateway.web.neutral import neutral_refusal
@@ -48,11 +49,13 @@ class Front:
         rest: ASGIApp,
         log: Any,
         *,
+        proxies: Proxies,
         public_url: str | None = None,
     ) -> None:
         self._doors = doors
         self._rest = rest
         self._log = log
+        self._proxies = proxies
         self._public_url = public_url
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -79,7 +82,7 @@ class Front:
         """Return a refusal of something that is not HTTP enough to be served."""
         path = target.partition("?")[0]
         prefix, door = self._door(path)
-        request = Request(method, path[len(prefix) :], b"", (), uuid4().hex, None, "")
+        request = Request(method, path[len(prefix) :], b"", (), uuid4().hex, None, None, "")
         error = GatewayError(code, message)
         return neutral_refusal(error) if door is None else door[1].refuse(error, request)
 
@@ -92,14 +95,15 @@ class Front:
         if door is None:
             return await self._serve_rest(scope, receive, send, request_id, report)
         trace.door = door[0]
-        client = scope["client"]
+        peer = scope["client"][0] if scope["client"] else None
         request = Request(
             method=scope["method"],
             path=raw_path[len(prefix) :],
             query_string=scope["query_string"],
             headers=scope["headers"],
             request_id=request_id,
-            address=client[0] if client else None,
+            peer=peer,
+            address=self._proxies.client(peer, scope["headers"]),
             base_url=self._base_url(scope) + prefix,
         )
         try:
@@ -168,7 +172,7 @@ class Front:
 async def send_reply(send: Send, reply: Reply, request_id: str) -> None:
     """Send `reply` with the headers that every answer has."""
     headers = [(b"x-request-id", request_id.encode()), *reply.headers]
-    if reply.status != 204:
+    if reply.status not in {204, 304}:
         headers.append((b"content-type", reply.content_type))
         headers.append((b"content-length", b"%d" % len(reply.body)))
     if not any(name == b"cache-control" for name, _ in reply.headers):

@@ -66,11 +66,16 @@ CREATE TABLE signing_keys (
     disabled boolean,
     deleted_at timestamptz,
     retry_digest bytea,
+    -- The account's own minting key: in no list, its private half sealed by the master key.
+    hidden boolean NOT NULL DEFAULT false,
+    sealed bytea,
     CONSTRAINT signing_keys_project_fkey
         FOREIGN KEY (account_id, project_id) REFERENCES projects (account_id, id)
 );
 CREATE INDEX signing_keys_live ON signing_keys (account_id, project_id, created_at DESC, id DESC)
-    WHERE deleted_at IS NULL;
+    WHERE deleted_at IS NULL AND NOT hidden;
+CREATE UNIQUE INDEX signing_keys_minting ON signing_keys (account_id)
+    WHERE sealed IS NOT NULL AND deleted_at IS NULL;
 CREATE UNIQUE INDEX signing_keys_retry ON signing_keys (account_id, project_id, dialect, retry_digest)
     WHERE retry_digest IS NOT NULL;
 

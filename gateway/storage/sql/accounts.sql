@@ -58,6 +58,11 @@ RETURNING id, account_id, project_id, name, scopes, created_at, expires_at, last
 SELECT id, account_id, project_id, name, scopes, created_at, expires_at, last_used_at, revoked_at
 FROM api_tokens WHERE account_id = $1::uuid ORDER BY created_at, id;
 
+-- name: find_token
+-- $1 digest
+SELECT id, account_id, project_id, name, scopes, created_at, expires_at, last_used_at, revoked_at
+FROM api_tokens WHERE digest = $1::bytea;
+
 -- name: revoke_token
 -- $1 account, $2 token
 UPDATE api_tokens SET revoked_at = coalesce(revoked_at, now())
@@ -80,3 +85,7 @@ WHERE t.digest = $1::bytea AND t.revoked_at IS NULL;
 UPDATE api_tokens t SET last_used_at = seen.at
 FROM unnest($1::uuid[], $2::timestamptz[]) AS seen (id, at)
 WHERE t.id = seen.id AND (t.last_used_at IS NULL OR t.last_used_at < seen.at);
+
+-- name: two_accounts
+-- Enough to tell whether there is just one.
+SELECT id FROM accounts LIMIT 2;

@@ -66,21 +66,21 @@ LEFT JOIN allowances a USING (account_id, dialect);
 -- $1 account, $2 key, $3 project or null for the whole account
 SELECT id, account_id, project_id, dialect, name, algorithm, spki, created_at, last_seen_at, disabled
 FROM signing_keys
-WHERE id = $2::uuid AND account_id = $1::uuid AND deleted_at IS NULL
+WHERE id = $2::uuid AND account_id = $1::uuid AND deleted_at IS NULL AND NOT hidden
   AND ($3::uuid IS NULL OR project_id = $3);
 
 -- name: list_account_keys
 -- All live keys of an account, newest first. $1 account
 SELECT id, account_id, project_id, dialect, name, algorithm, spki, created_at, last_seen_at, disabled
 FROM signing_keys
-WHERE account_id = $1::uuid AND deleted_at IS NULL
+WHERE account_id = $1::uuid AND deleted_at IS NULL AND NOT hidden
 ORDER BY created_at DESC, id DESC;
 
 -- name: list_project_keys
 -- One page of a project's live keys, newest first. $1 account, $2 project, $3 limit
 SELECT id, account_id, project_id, dialect, name, algorithm, spki, created_at, last_seen_at, disabled
 FROM signing_keys
-WHERE account_id = $1::uuid AND project_id = $2::uuid AND deleted_at IS NULL
+WHERE account_id = $1::uuid AND project_id = $2::uuid AND deleted_at IS NULL AND NOT hidden
 ORDER BY created_at DESC, id DESC
 LIMIT $3::int;
 
@@ -101,7 +101,7 @@ WITH ranked AS (
         k.id DESC) AS rank
     FROM signing_keys k
     WHERE k.account_id = $1::uuid AND k.project_id = $2::uuid
-      AND (k.id = $4::uuid OR (k.deleted_at IS NULL
+      AND NOT k.hidden AND (k.id = $4::uuid OR (k.deleted_at IS NULL
         AND ($5::uuid IS NULL OR k.id = $5)
         AND ($6::text IS NULL OR strpos(lower(k.name), lower($6)) > 0)
         AND ($7::timestamptz IS NULL OR k.created_at >= $7)
@@ -125,6 +125,7 @@ SELECT EXISTS (
 SELECT count(*) AS count
 FROM signing_keys k
 WHERE k.account_id = $1::uuid AND k.project_id = $2::uuid AND k.deleted_at IS NULL
+  AND NOT k.hidden
   AND ($3::uuid IS NULL OR k.id = $3)
   AND ($4::text IS NULL OR strpos(lower(k.name), lower($4)) > 0)
   AND ($5::timestamptz IS NULL OR k.created_at >= $5)
@@ -137,7 +138,7 @@ WHERE k.account_id = $1::uuid AND k.project_id = $2::uuid AND k.deleted_at IS NU
 WITH changed AS (
     UPDATE signing_keys
     SET name = coalesce($4::text, name), disabled = coalesce($5::boolean, disabled)
-    WHERE id = $2::uuid AND account_id = $1::uuid AND deleted_at IS NULL
+    WHERE id = $2::uuid AND account_id = $1::uuid AND deleted_at IS NULL AND NOT hidden
       AND ($3::uuid IS NULL OR project_id = $3)
     RETURNING id, account_id
 ), event AS (
@@ -154,7 +155,7 @@ SELECT CASE WHEN $5 IS NOT NULL THEN pg_notify('keyferry', 'key ' || id) END FRO
 -- $1 account, $2 key, $3 project or null, $4 dialect, $5 token, $6 request id, $7 client address
 WITH gone AS (
     UPDATE signing_keys SET deleted_at = now()
-    WHERE id = $2::uuid AND account_id = $1::uuid AND deleted_at IS NULL
+    WHERE id = $2::uuid AND account_id = $1::uuid AND deleted_at IS NULL AND NOT hidden
       AND ($3::uuid IS NULL OR project_id = $3)
     RETURNING id, account_id, dialect
 ), slot AS (
@@ -166,9 +167,36 @@ WITH gone AS (
 )
 SELECT (SELECT count(pg_notify('keyferry', 'key ' || gone.id)) FROM gone) > 0 AS deleted
 FROM signing_keys
-WHERE id = $2 AND account_id = $1 AND ($3 IS NULL OR project_id = $3);
+WHERE id = $2 AND account_id = $1 AND NOT hidden AND ($3 IS NULL OR project_id = $3);
 
 -- name: key_events
 -- $1 account, $2 key
 SELECT at, action, detail, token_id, dialect, request_id, host(address) AS address
 FROM key_events WHERE account_id = $1::uuid AND key_id = $2::uuid ORDER BY id;
+
+-- name: key_states
+-- What verification needs of keys, deleted ones included. $1 ids, $2 fingerprints
+SELECT id, account_id, project_id, algorithm, spki, fingerprint,
+       disabled IS TRUE AS disabled, deleted_at IS NOT NULL AS deleted
+FROM signing_keys WHERE id = ANY ($1::uuid[])
+UNION
+SELECT id, account_id, project_id, algorithm, spki, fingerprint,
+       disabled IS TRUE AS disabled, deleted_at IS NOT NULL AS deleted
+FROM signing_keys WHERE fingerprint = ANY ($2::bytea[]);
+
+-- name: touch_keys!
+-- When keys were last seen in a play, many at once; never backwards. $1 keys, $2 moments
+UPDATE signing_keys k SET last_seen_at = seen.at
+FROM unnest($1::uuid[], $2::timestamptz[]) AS seen (id, at)
+WHERE k.id = seen.id AND (k.last_seen_at IS NULL OR k.last_seen_at < seen.at);
+
+-- name: published_keys
+-- The public halves of an account's live, enabled keys, minting keys included. $1 account
+SELECT id, algorithm, spki FROM signing_keys
+WHERE account_id = $1::uuid AND deleted_at IS NULL AND disabled IS NOT TRUE
+ORDER BY created_at DESC, id DESC;
+
+-- name: published_key
+-- The same of one key, of whatever account. $1 key
+SELECT id, algorithm, spki FROM signing_keys
+WHERE id = $1::uuid AND deleted_at IS NULL AND disabled IS NOT TRUE;

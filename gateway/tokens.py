@@ -1,0 +1,251 @@
+"""Verifying and minting playback tokens: one token, one key, one play, one verdict.
+
+The checks run from what costs least to what depends on most: the text, the key it names, that
+key's state, the signature, what the signer wrote, and last whether it holds now and for this
+play. Only the last group runs again for a token seen before; the key's state always does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum, StrEnum
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol, TypeAlias
+
+from gateway import jws
+from gateway.claims import Claims, key_reference, read_claims
+from gateway.errors import Code, GatewayError
+from gateway.memo import Memo
+from gateway.model import Algorithm
+from gateway.rules import check_rules
+from gateway.subject import check_subject
+from gateway.verdicts import EXPLANATIONS, Facts, Reason, Refused, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from uuid import UUID
+
+_ALGORITHMS: Final = frozenset(algorithm.value for algorithm in Algorithm)
+
+
+class KeyStatus(StrEnum):
+    """Whether tokens signed with a key are let in."""
+
+    LIVE = "live"
+    DISABLED = "disabled"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyState:
+    """What a keyring knows of one key.
+
+    `verify(signature, signing_input)` is true only for a signature by this key in the encoding
+    of RFC 7518 section 3, and raises nothing, whatever the bytes.
+    `generation` differs from every earlier one of this id once its status or its public half
+    may have changed: a signature is remembered for one generation only.
+    """
+
+    id: UUID
+    account_id: UUID
+    project_id: UUID
+    algorithm: Algorithm
+    verify: Callable[[bytes, bytes], bool]
+    status: KeyStatus
+    generation: int
+
+
+class Miss(Enum):
+    """The type of `MISS`."""
+
+    MISS = "miss"
+
+
+MISS: Final = Miss.MISS
+"""A keyring's answer when it would have to ask the database."""
+
+KeyRef: TypeAlias = "UUID | bytes"
+"""A key's id, or the SHA-256 of its SubjectPublicKeyInfo in DER."""
+
+
+class Keyring(Protocol):
+    """Where keys are found, in whatever account. Absent and never existed are both None."""
+
+    def peek(self, ref: KeyRef, /) -> KeyState | Literal[Miss.MISS] | None:
+        """What memory may be trusted to say now, else MISS. Never waits, never raises."""
+
+    async def find(self, ref: KeyRef, /) -> KeyState | None:
+        """The key as the database has it. Raises GatewayError(UNAVAILABLE) when it is away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a deployment accepts. Times in seconds."""
+
+    leeway: float = 5.0  # how far a signer's clock may be off, either way
+    max_lifetime: float = 7 * 86_400.0  # how much of its life a token may still have before it
+    memo_entries: int = 10_000  # signatures remembered, about half a KiB each
+
+
+class _Presented(NamedTuple):
+    """A token not seen before: taken apart, its signature not checked."""
+
+    ref: KeyRef
+    token: jws.ParsedToken
+    digest: bytes
+
+
+class _Seen(NamedTuple):
+    """A token whose signature held under one generation of a key."""
+
+    ref: UUID
+    generation: int
+    claims: Claims
+    verdict: Verdict  # the answer when everything else holds, too
+
+
+class Verifier:
+    """Decides whether tokens are let in.
+
+    Tokens whose signature held are remembered by their SHA-256. So the memo holds nothing that
+    a memory dump could replay, its entries do not grow with the token's text, and only holders
+    of a live key can fill it; the digest costs about a microsecond.
+    """
+
+    def __init__(self, keyring: Keyring, clock: Callable[[], float], policy: Policy) -> None:
+        self._keyring = keyring
+        self._clock = clock
+        self._policy = policy
+        self._memo: Memo[bytes, _Seen] = Memo(policy.memo_entries)
+
+    async def verify(self, account_id: UUID, token: str, facts: Facts) -> Verdict:
+        """Judge `token` for one play in one account.
+
+        Raises GatewayError(UNAVAILABLE) when the key's state cannot be known, and nothing else:
+        whatever the token holds, the answer is a verdict.
+        """
+        verdict = self.verify_warm(account_id, token, facts)
+        if verdict is not None:
+            return verdict
+        try:
+            raw = jws.wire(token)
+            candidate = self._candidate(raw)
+            key = await self._keyring.find(candidate.ref)
+            seen = self._authentic(raw, candidate, _admitted(key, account_id))
+        except Refused as refusal:
+            return Verdict(refusal.reason, refusal.key)
+        return self._judge(seen, token, facts)
+
+    def verify_warm(self, account_id: UUID, token: str, facts: Facts) -> Verdict | None:
+        """The same verdict without waiting, or None when the key must be asked for."""
+        try:
+            raw = jws.wire(token)
+            candidate = self._candidate(raw)
+            key = self._keyring.peek(candidate.ref)
+            if key is MISS:
+                return None
+            seen = self._authentic(raw, candidate, _admitted(key, account_id))
+        except Refused as refusal:
+            return Verdict(refusal.reason, refusal.key)
+        return self._judge(seen, token, facts)
+
+    def _candidate(self, raw: bytes) -> _Seen | _Presented:
+        digest = sha256(raw).digest()
+        return self._memo.get(digest) or _presented(raw, digest)
+
+    def _authentic(self, raw: bytes, candidate: _Seen | _Presented, key: KeyState) -> _Seen:
+        """The token's signature holds under this very key, by arithmetic now or before."""
+        if isinstance(candidate, _Seen):
+            if candidate.generation == key.generation:
+                return candidate
+            candidate = _presented(raw, sha256(raw).digest())
+        seen = _authenticated(candidate.token, key)
+        self._memo.put(candidate.digest, seen)
+        return seen
+
+    def _judge(self, seen: _Seen, token: str, facts: Facts) -> Verdict:
+        """What may change between two plays of one token: the time, and everything in `facts`."""
+        claims = seen.claims
+        try:
+            _check_times(claims, self._clock(), self._policy)
+            check_subject(claims.subject, token, facts)
+            if facts.download and not claims.downloadable:
+                raise Refused(Reason.DOWNLOAD_REFUSED)
+            if claims.rules:
+                check_rules(claims.rules, facts.address, facts.country)
+        except Refused as refusal:
+            return replace(seen.verdict, reason=refusal.reason)
+        return seen.verdict
+
+
+def sign_token(
+    header: Mapping[str, object],
+    payload: Mapping[str, object],
+    sign: Callable[[bytes], bytes],
+) -> str:
+    """Mint a token: a compact JWS whose members keep the order given.
+
+    `sign` takes the signing input and returns the signature as RFC 7518 section 3 encodes it.
+    Raises GatewayError(BODY_INVALID) rather than return what a Verifier would refuse whenever
+    and wherever it is played: an ill-formed claim, no key named, more than 8 KiB.
+    """
+    try:
+        token = jws.encode(header, payload, sign)
+        read_claims(_presented(jws.wire(token), b"").token.payload)
+    except Refused as refusal:
+        raise GatewayError(Code.BODY_INVALID, EXPLANATIONS[refusal.reason]) from None
+    except UnicodeEncodeError:  # half of a surrogate pair, which UTF-8 has no bytes for
+        raise GatewayError(Code.BODY_INVALID, EXPLANATIONS[Reason.JSON_MALFORMED]) from None
+    return token
+
+
+def _presented(raw: bytes, digest: bytes) -> _Presented:
+    token = jws.parse(raw)
+    algorithm = token.header.get("alg")
+    if not isinstance(algorithm, str) or algorithm not in _ALGORITHMS:
+        raise Refused(Reason.ALGORITHM_REFUSED)
+    return _Presented(key_reference(token.header, token.payload), token, digest)
+
+
+def _admitted(key: KeyState | None, account_id: UUID) -> KeyState:
+    """The key, if it is this account's and live. Another account's looks like none at all."""
+    if key is None or key.account_id != account_id:
+        raise Refused(Reason.KEY_UNKNOWN)
+    match key.status:
+        case KeyStatus.LIVE:
+            return key
+        case KeyStatus.DISABLED:
+            raise Refused(Reason.KEY_DISABLED, key.id)
+        case KeyStatus.DELETED:
+            raise Refused(Reason.KEY_DELETED, key.id)
+
+
+def _authenticated(token: jws.ParsedToken, key: KeyState) -> _Seen:
+    # The stored key says which algorithm; the token's alg must agree and is never asked.
+    if token.header["alg"] != key.algorithm:
+        raise Refused(Reason.ALGORITHM_MISMATCH, key.id)
+    if not key.verify(token.signature, token.signing_input):
+        raise Refused(Reason.SIGNATURE_INVALID, key.id)
+    try:
+        claims = read_claims(token.payload)
+    except Refused as refusal:
+        raise Refused(refusal.reason, key.id) from None
+    verdict = Verdict(Reason.ALLOWED, key.id, claims.subject, claims.expires)
+    return _Seen(key.id, key.generation, claims, verdict)
+
+
+def _check_times(claims: Claims, now: float, policy: Policy) -> None:
+    """RFC 7519 sections 4.1.4 to 4.1.6, with one leeway for a clock that is off either way.
+
+    The cap is on the life that is left, not on the distance from `iat` or `nbf`: those are the
+    signer's word, and leaving them out must not buy more. Whenever a token is accepted, it is
+    dead within the cap; one that was made for longer is refused until that is so.
+    """
+    if now >= claims.expires + policy.leeway:
+        raise Refused(Reason.EXPIRED)
+    if claims.expires > now + policy.max_lifetime + policy.leeway:
+        raise Refused(Reason.LIFETIME_TOO_LONG)
+    if claims.not_before > now + policy.leeway:
+        raise Refused(Reason.NOT_YET_VALID)
+    if claims.issued_at > now + policy.leeway:
+        raise Refused(Reason.ISSUED_IN_FUTURE)

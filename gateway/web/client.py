@@ -1,0 +1,61 @@
+"""Who is at the other end, when proxies stand between: X-Forwarded-For from trusted ones only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from gateway.model import Network
+
+_Address = IPv4Address | IPv6Address
+
+
+class Proxies:
+    """The proxies whose word about a client is believed."""
+
+    def __init__(self, trusted: Sequence[Network]) -> None:
+        self._trusted = trusted
+        self._verdicts: dict[str, bool] = {}  # few peers, asked about at every request
+
+    def trusts(self, peer: str | None) -> bool:
+        """Whether `peer`, as the socket names it, is a trusted proxy."""
+        if peer is None:
+            return False
+        known = self._verdicts.get(peer)
+        if known is None:
+            if len(self._verdicts) > 1000:
+                self._verdicts.clear()
+            known = self._verdicts[peer] = self._is_trusted(peer)
+        return known
+
+    def client(self, peer: str | None, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+        """Return the client's address: the last hop that no trusted proxy vouches for.
+
+        Each proxy appends whom it spoke to, so the list is read from its end; what stands before
+        the first hop that is not trusted is that client's own word and is ignored.
+        """
+        address = peer
+        if not self.trusts(peer):
+            return address
+        hops = b",".join(value for name, value in headers if name == b"x-forwarded-for")
+        for hop in reversed(hops.decode("latin-1").split(",")):
+            parsed = _parse(hop)
+            if parsed is None:
+                break
+            address = str(parsed)
+            if not self.trusts(address):
+                break
+        return address
+
+    def _is_trusted(self, peer: str) -> bool:
+        address = _parse(peer)
+        return address is not None and any(address in network for network in self._trusted)
+
+
+def _parse(text: str) -> _Address | None:
+    try:
+        address = ip_address(text.strip())
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address

@@ -1,0 +1,62 @@
+"""What an edge asks about: the URL that is played, the token in it, and who plays it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from urllib.parse import parse_qsl
+
+from gateway.verdicts import Facts
+from gateway.web.exchange import Request
+
+_TOKEN = re.compile(r"ey[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+_BEARER = re.compile(r"bearer +(\S+)", re.IGNORECASE)
+_COOKIE = "livepeer-jwt"
+
+
+def original_url(request: Request, rest: str) -> str:
+    """Return path and query of what the viewer asked the edge for.
+
+    `rest` is what followed `/verify` in the path of the question. An edge puts it there itself,
+    while a header might have passed through it from the viewer, so `rest` comes first; then
+    `X-Original-URI`, then `X-Forwarded-Uri`.
+    """
+    if rest not in {"", "/"}:
+        query = request.query_string.decode("latin-1")
+        return f"{rest}?{query}" if query else rest
+    return request.header(b"x-original-uri") or request.header(b"x-forwarded-uri") or ""
+
+
+def find_token(request: Request, url: str) -> str | None:
+    """Return the first token found: path segment, `token`, `jwt`, Bearer, Livepeer-Jwt.
+
+    The query's are those of `url`; Livepeer-Jwt is a header, then a cookie.
+    """
+    return next((token for token in _tokens(request, url) if token), None)
+
+
+def play_facts(url: str, address: str | None, country: str | None) -> Facts:
+    """Return what is known of the play of `url`: Cloudflare's downloads are told by their path."""
+    path = url.partition("?")[0] if url else None
+    download = path is not None and "downloads" in path.split("/")
+    return Facts(path=path, address=address, country=country, download=download)
+
+
+def _tokens(request: Request, url: str) -> Iterator[str | None]:
+    path, _, query = url.partition("?")
+    yield next(filter(_TOKEN.fullmatch, path.split("/")), None)
+    fields = dict(reversed(parse_qsl(query, errors="replace"))) if query else {}
+    yield fields.get("token")
+    yield fields.get("jwt")
+    bearer = _BEARER.fullmatch(request.header(b"authorization") or "")
+    yield bearer[1] if bearer is not None else None
+    yield request.header(b"livepeer-jwt")
+    yield _cookie(request.header(b"cookie") or "")
+
+
+def _cookie(header: str) -> str | None:
+    for pair in header.split(";"):
+        name, _, value = pair.partition("=")
+        if name.strip().lower() == _COOKIE:
+            return value.strip()
+    return None

@@ -1,0 +1,154 @@
+"""`/accounts/{account_id}/verify`: edges and programs ask whether a token may play."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from urllib.parse import quote
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET
+
+from gateway.errors import Code, GatewayError
+from gateway.sightings import Sightings
+from gateway.tokens import Verifier
+from gateway.verdicts import ANY_SUBJECT, Facts, Reason, Verdict
+from gateway.web.client import Proxies
+from gateway.web.exchange import Reply, Request
+from gateway.web.playback import find_token, original_url, play_facts
+from schemas.verify import VerifyAnswer, VerifyRequest
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(VerifyRequest).decode
+_TOKEN_MISSING = Verdict(Reason.TOKEN_MISSING)
+
+# What a genuine token is refused for is 403; what makes it no token of ours is 401.
+_FORBIDDEN = frozenset(
+    {
+        Reason.KEY_DISABLED,
+        Reason.KEY_DELETED,
+        Reason.ACTION_REFUSED,
+        Reason.LIFETIME_TOO_LONG,
+        Reason.NOTHING_PLAYED,
+        Reason.PATH_AMBIGUOUS,
+        Reason.SUBJECT_MISMATCH,
+        Reason.DOWNLOAD_REFUSED,
+        Reason.ADDRESS_UNKNOWN,
+        Reason.COUNTRY_UNKNOWN,
+        Reason.BLOCKED_ADDRESS,
+        Reason.BLOCKED_COUNTRY,
+        Reason.BLOCKED,
+    }
+)
+
+
+class VerifyDoor:
+    """Answers edges by status and headers, and programs by a whole verdict."""
+
+    def __init__(
+        self,
+        verifier: Verifier,
+        plays: Sightings,
+        proxies: Proxies,
+        country_header: bytes | None,
+    ) -> None:
+        self._verifier = verifier
+        self._plays = plays
+        self._proxies = proxies
+        self._country_header = country_header
+
+    async def answer(
+        self,
+        account_id: UUID,
+        rest: str,
+        request: Request,
+        read_body: Callable[[], Awaitable[bytes]],
+    ) -> Reply:
+        """Answer one question. Raises GatewayError(UNAVAILABLE), which fails closed as 503."""
+        url = original_url(request, rest)
+        if not url and asks_for_verdict(request):
+            return await self._explain(account_id, await read_body())
+        token = find_token(request, url)
+        if token is None:
+            return _edge_reply(_TOKEN_MISSING)
+        facts = play_facts(url, request.address, self._country(request))
+        return _edge_reply(await self._verdict(account_id, token, facts))
+
+    async def _explain(self, account_id: UUID, body: bytes) -> Reply:
+        asked = _asked(body)
+        facts = Facts(
+            subject=ANY_SUBJECT if asked.subject is UNSET else asked.subject,
+            address=None if asked.ip is UNSET else asked.ip,
+            country=None if asked.country is UNSET else asked.country,
+            download=asked.download,
+        )
+        verdict = await self._verdict(account_id, asked.token, facts)
+        return Reply(200, _encode(_shown(verdict)))
+
+    async def _verdict(self, account_id: UUID, token: str, facts: Facts) -> Verdict:
+        verdict = self._verifier.verify_warm(account_id, token, facts)
+        if verdict is None:
+            verdict = await self._verifier.verify(account_id, token, facts)
+        if verdict.allowed and verdict.key is not None:
+            self._plays.note(verdict.key)
+        return verdict
+
+    def _country(self, request: Request) -> str | None:
+        """Believe the country header of a trusted proxy, which is who speaks to us."""
+        if self._country_header is None or not self._proxies.trusts(request.peer):
+            return None
+        return request.header(self._country_header)
+
+
+def asks_for_verdict(request: Request) -> bool:
+    """Whether a program asks, by POST with JSON, and not an edge about a viewer's POST."""
+    content_type = request.header(b"content-type") or ""
+    is_json = content_type.partition(";")[0].strip().lower() == "application/json"
+    return request.method == "POST" and is_json and request.header(b"x-original-uri") is None
+
+
+def edge_status(status: int) -> int:
+    """Return the nearest of the statuses that every edge understands: 401, 403, 503."""
+    if status >= 500:
+        return 503
+    return status if status == 401 else 403
+
+
+def _asked(body: bytes) -> VerifyRequest:
+    try:
+        return _decode(body)
+    except msgspec.ValidationError as error:
+        raise GatewayError(Code.BODY_INVALID, str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise GatewayError(Code.BODY_MALFORMED, "the body is not valid JSON") from error
+
+
+def _edge_reply(verdict: Verdict) -> Reply:
+    headers = [(b"x-auth-reason", verdict.reason.encode())]
+    if verdict.key is not None:
+        headers.append((b"x-auth-kid", verdict.key.hex.encode()))
+    if verdict.subject is not None:
+        headers.append((b"x-auth-sub", quote(verdict.subject, safe="").encode()))
+    if verdict.expires is not None:
+        headers.append((b"x-auth-exp", b"%d" % verdict.expires))
+    body = _encode(
+        {"allowed": verdict.allowed, "reason": verdict.reason, "message": verdict.message}
+    )
+    return Reply(_status(verdict), body, headers=headers)
+
+
+def _status(verdict: Verdict) -> int:
+    if verdict.allowed:
+        return 200
+    return 403 if verdict.reason in _FORBIDDEN else 401
+
+
+def _shown(verdict: Verdict) -> VerifyAnswer:
+    return VerifyAnswer(
+        allowed=verdict.allowed,
+        reason=verdict.reason,
+        message=verdict.message,
+        kid=UNSET if verdict.key is None else verdict.key.hex,
+        subject=UNSET if verdict.subject is None else verdict.subject,
+        expires=UNSET if verdict.expires is None else int(verdict.expires),
+    )
