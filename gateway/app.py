@@ -112,11 +112,9 @@ async def open_gateway(
 
 @asynccontextmanager
 async def _open_pool(settings: Settings, log: Any) -> AsyncIterator[KeyPool]:
-    algorithms = {policy.algorithm for policy in settings.policies.values()}
     pool = KeyPool(
         size=settings.pool_size,
         threads=settings.pool_threads,
-        algorithms=algorithms,
         on_error=lambda error: log.error("key generation failed", **describe(error)),
     )
     pool.start()

@@ -80,7 +80,7 @@ class KeyManager:
         if place in self._full and request.retry_key is None:
             await self._refuse_if_full(place, policy.quota)
         algorithm = principal.algorithms.get(caller.dialect, policy.algorithm)
-        pair = await self._pool.take(algorithm, self._pool_wait)
+        pair = await self._pool.take(algorithm, principal.account_id, self._pool_wait)
         row = await self._insert(caller, request, pair, policy.quota)
         if row is None:
             self._remember_full(place)

@@ -110,7 +110,7 @@ class Minter:
 
     async def _create(self, account_id: UUID, request_id: str) -> None:
         master_key = self._require_master_key()
-        pair = await self._pool.take(Algorithm.RS256, self._pool_wait)
+        pair = await self._pool.take(Algorithm.RS256, account_id, self._pool_wait)
         sealed = seal(master_key, pair.pkcs8_pem, _context(account_id, pair.id))
         await self._database.fetchrow(
             STATEMENTS.add_minting_key.sql,

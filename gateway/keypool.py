@@ -1,0 +1,201 @@
+"""Key pairs made ahead of demand: on background threads, at the lowest priority, used once.
+
+An RSA key pair takes tens of milliseconds of pure arithmetic, which OpenSSL does without the
+interpreter lock. Rendering its encodings needs that lock, and is done on the event loop: a thread
+of low priority that waits for a core while it holds the lock would stop everybody. An EC key pair
+takes a tenth of a millisecond and is made when it is asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+import weakref
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from contextlib import suppress
+from queue import SimpleQueue
+from uuid import UUID
+
+from gateway import crypto
+from gateway.crypto import KeyPair
+from gateway.errors import Code, GatewayError
+from gateway.model import Algorithm
+
+MAX_WAITING = 64  # creates of one account that wait at once
+_STOCKED = Algorithm.RS256
+_LOWEST_PRIORITY = 19
+_PAUSE = 1.0  # seconds after a failed generation
+
+Render = Callable[[], KeyPair]
+Prepare = Callable[[Algorithm], Render]
+
+
+class KeyPool:
+    """A stock of RSA key pairs, each handed out once and never taken back.
+
+    There are as many orders under way as the stock lacks, and one more for each create that waits.
+    Belongs to one event loop, the one that calls `start`.
+    """
+
+    def __init__(
+        self,
+        *,
+        size: int,
+        threads: int,
+        on_error: Callable[[Exception], None],
+        prepare: Prepare = crypto.prepare,
+    ) -> None:
+        self.size = size
+        self.generated = 0  # key pairs made since the start
+        self.waits = 0  # creates that found the stock empty
+        self.waited = 0.0  # seconds that they waited in all
+        self._threads = threads
+        self._on_error = on_error
+        self._prepare = prepare
+        self._stock: deque[KeyPair] = deque()
+        self._queues: OrderedDict[UUID, deque[asyncio.Future[KeyPair]]] = OrderedDict()
+        self._waiting = 0
+        self._orders: SimpleQueue[Algorithm | None] = SimpleQueue()  # None: stop
+        self._ordered = 0  # key pairs ordered and not yet delivered
+        self._running: list[threading.Thread] = []
+        self._stopping = threading.Event()
+
+    @property
+    def ready(self) -> int:
+        """How many key pairs are in stock."""
+        return len(self._stock)
+
+    def start(self) -> None:
+        """Begin to fill the stock."""
+        loop = asyncio.get_running_loop()
+        self._running = [
+            threading.Thread(target=self._work, args=(loop,), name=f"keypool-{number}", daemon=True)
+            for number in range(self._threads)
+        ]
+        for thread in self._running:
+            thread.start()
+        self._order()
+        _forget_in_child(self)
+
+    async def close(self) -> None:
+        """Stop the threads, wait for the key pairs under way, and drop everything.
+
+        Creates that still wait get GatewayError(POOL_EMPTY).
+        """
+        self._stopping.set()
+        for _ in self._running:
+            self._orders.put(None)
+        for thread in self._running:
+            await asyncio.to_thread(thread.join)
+        for queue in self._queues.values():
+            for waiter in queue:
+                if not waiter.done():
+                    waiter.set_exception(_empty())
+        self._forget()
+
+    async def take(self, algorithm: Algorithm, who: UUID, patience: float) -> KeyPair:
+        """Hand out a key pair, waiting up to `patience` seconds when the stock is empty.
+
+        Whoever waits is served in turn, account by account (`who`), so that one that asks for too
+        many delays itself. Raises GatewayError: POOL_EMPTY after `patience`, RATE_LIMITED when
+        the account has `MAX_WAITING` creates waiting already.
+        """
+        if algorithm is not _STOCKED:
+            return crypto.generate(algorithm)
+        if not self._stock:
+            return await self._wait(who, patience)
+        pair = self._stock.popleft()
+        self._order()
+        return pair
+
+    def _order(self) -> None:
+        while self._ordered + len(self._stock) < self.size + self._waiting:
+            self._ordered += 1
+            self._orders.put(_STOCKED)
+
+    async def _wait(self, who: UUID, patience: float) -> KeyPair:
+        queue = self._queues.setdefault(who, deque())
+        if len(queue) >= MAX_WAITING:
+            message = "too many creates of this account are waiting for a key pair"
+            raise GatewayError(Code.RATE_LIMITED, message, retry_after=1)
+        waiter: asyncio.Future[KeyPair] = asyncio.get_running_loop().create_future()
+        queue.append(waiter)
+        self._waiting += 1
+        self._order()
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(patience):
+                return await waiter
+        except TimeoutError:
+            raise _empty() from None
+        finally:
+            self._waiting -= 1
+            self.waits += 1
+            self.waited += time.monotonic() - began
+            self._leave(who, queue, waiter)
+
+    def _leave(
+        self, who: UUID, queue: deque[asyncio.Future[KeyPair]], waiter: asyncio.Future[KeyPair]
+    ) -> None:
+        with suppress(ValueError):  # served: taken out already
+            queue.remove(waiter)
+        if not queue and self._queues.get(who) is queue:
+            del self._queues[who]
+
+    def _deliver(self, render: Render) -> None:
+        """Give a new key pair to whoever's turn it is, else put it into stock. On the loop."""
+        self._ordered -= 1
+        if self._stopping.is_set():
+            return
+        pair = render()
+        self.generated += 1
+        while self._queues:
+            who, queue = self._queues.popitem(last=False)
+            waiter = queue.popleft()
+            if queue:
+                self._queues[who] = queue  # behind the others
+            if not waiter.done():
+                waiter.set_result(pair)
+                return
+        self._stock.append(pair)
+
+    def _work(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Run on each thread: carry out orders until told to stop."""
+        with suppress(AttributeError, OSError):  # where threads have no priority of their own
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOWEST_PRIORITY)
+        while (algorithm := self._orders.get()) is not None:
+            if self._stopping.is_set():
+                continue
+            try:
+                render = self._prepare(algorithm)
+            except Exception as error:  # noqa: BLE001  the thread must live on
+                self._on_error(error)
+                self._orders.put(algorithm)
+                self._stopping.wait(_PAUSE)
+                continue
+            with suppress(RuntimeError):  # the loop has closed
+                loop.call_soon_threadsafe(self._deliver, render)
+
+    def _forget(self) -> None:
+        self._stock.clear()
+        self._queues.clear()
+        self._running.clear()
+
+
+def _empty() -> GatewayError:
+    return GatewayError(Code.POOL_EMPTY, "no key pair is ready; try again", retry_after=1)
+
+
+def _forget_in_child(pool: KeyPool) -> None:
+    """After a fork the child owns no key pair: each belongs to the process that made it."""
+    forget = weakref.WeakMethod(pool._forget)  # noqa: SLF001  this module's own
+
+    def drop() -> None:
+        method = forget()
+        if method is not None:
+            method()
+
+    os.register_at_fork(after_in_child=drop)

@@ -1,0 +1,92 @@
+"""Several server processes on one port: started together, started again, stopped together.
+
+Each worker is the same command again with `--worker SHARE`. It listens with SO_REUSEPORT, so that
+the kernel shares connections out. Its standard output says "ready" once, and the end of its
+standard input means that we are gone: a worker never outlives its supervisor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+READY = b"ready\n"
+_PAUSE = 1.0  # seconds before a worker that died is started again
+_GRACE = 15.0  # seconds that a stopping worker gets
+
+
+class Workers:
+    """The workers of one supervisor; `command` is how one is started, its share left out."""
+
+    def __init__(self, command: Sequence[str], count: int, log: Any) -> None:
+        self._command = command
+        self._count = count
+        self._log = log
+        self._processes: dict[int, Process] = {}
+
+    async def run(self, on_ready: Callable[[], None]) -> None:
+        """Keep all workers alive until cancelled, then stop them. `on_ready`: all have started.
+
+        Raises ChildProcessError when one cannot start at all.
+        """
+        try:
+            async with asyncio.TaskGroup() as first:
+                for number in range(self._count):
+                    first.create_task(self._start(number))
+            on_ready()
+            async with asyncio.TaskGroup() as rest:
+                for number in range(self._count):
+                    rest.create_task(self._keep(number))
+        finally:
+            await self._stop()
+
+    async def _start(self, number: int) -> None:
+        share = f"{number}/{self._count}"
+        process = await asyncio.create_subprocess_exec(
+            *self._command, "--worker", share, stdin=PIPE, stdout=PIPE, start_new_session=True
+        )
+        self._processes[number] = process
+        if process.stdout is None or await process.stdout.readline() != READY:
+            raise ChildProcessError(f"worker {share} did not start")
+
+    async def _keep(self, number: int) -> None:
+        while True:
+            status = await self._processes[number].wait()
+            self._log.warning("worker ended", worker=number, status=status)
+            await asyncio.sleep(_PAUSE)
+            with suppress(ChildProcessError):
+                await self._start(number)
+
+    async def _stop(self) -> None:
+        """End all workers, in order as long as they do it in time."""
+        for process in self._processes.values():
+            with suppress(ProcessLookupError):
+                process.send_signal(signal.SIGTERM)
+        ends = [asyncio.create_task(process.wait()) for process in self._processes.values()]
+        if not ends:
+            return
+        _, late = await asyncio.wait(ends, timeout=_GRACE)
+        if late:
+            for process in self._processes.values():
+                with suppress(ProcessLookupError):
+                    process.kill()
+            await asyncio.wait(late)
+
+
+async def orphaned() -> None:
+    """Return when the supervisor of this worker has gone."""
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    await reader.read()
+
+
+def report_ready() -> None:
+    """Tell the supervisor that this worker serves."""
+    sys.stdout.buffer.write(READY)
+    sys.stdout.buffer.flush()
