@@ -32,10 +32,34 @@ class _Server(uvicorn.Server):
         self._on_ready()
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """Return a listening socket; port 0 takes any free one. Raises OSError."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=2048)
+def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """Return a listening socket; port 0 takes any free one. Raises OSError.
+
+    A `shared` one listens beside those of other workers, and the kernel shares connections out.
+    """
+    return socket.create_server((host, port), family=_family(host), backlog=2048, reuse_port=shared)
+
+
+def reserve(host: str, port: int) -> socket.socket:
+    """Return a socket that keeps a port for shared ones and takes no connection itself.
+
+    Raises OSError.
+    """
+    keeper = socket.socket(_family(host), socket.SOCK_STREAM)
+    try:
+        with socket.create_server((host, port), family=_family(host)) as probe:
+            port = probe.getsockname()[1]  # nobody else listens there
+        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        keeper.bind((host, port))
+    except OSError:
+        keeper.close()
+        raise
+    return keeper
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 async def serve(app: Front, listener: socket.socket, on_ready: Callable[[], None]) -> None:

@@ -11,7 +11,7 @@ import asyncio
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -23,8 +23,11 @@ _GRACE = 15.0  # seconds that a stopping worker gets
 class Workers:
     """The workers of one supervisor; `command` is how one is started, its share left out."""
 
-    def __init__(self, command: Sequence[str], count: int, log: Any) -> None:
+    def __init__(
+        self, command: Sequence[str], environ: Mapping[str, str], count: int, log: Any
+    ) -> None:
         self._command = command
+        self._environ = environ
         self._count = count
         self._log = log
         self._processes: dict[int, Process] = {}
@@ -48,7 +51,12 @@ class Workers:
     async def _start(self, number: int) -> None:
         share = f"{number}/{self._count}"
         process = await asyncio.create_subprocess_exec(
-            *self._command, "--worker", share, stdin=PIPE, stdout=PIPE, start_new_session=True
+            *self._command,
+            f"--worker={share}",
+            env=self._environ,
+            stdin=PIPE,
+            stdout=PIPE,
+            start_new_session=True,  # Ctrl-C is for us, who stop them in order
         )
         self._processes[number] = process
         if process.stdout is None or await process.stdout.readline() != READY:

@@ -52,14 +52,28 @@ async def migrate(dsn: str) -> list[int]:
     connection = await connect(dsn)
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
+        await connection.execute(_LEDGER)
         return [await _apply(connection, migration) for migration in await _pending(connection)]
     finally:
         await connection.close()  # which also gives the lock back
 
 
+async def pending(dsn: str) -> list[int]:
+    """Return the versions that `migrate` would apply, and change nothing.
+
+    Raises GatewayError(UNAVAILABLE).
+    """
+    connection = await connect(dsn)
+    try:
+        return [migration.version for migration in await _pending(connection)]
+    finally:
+        await connection.close()
+
+
 async def _pending(connection: Any) -> list[Migration]:
-    await connection.execute(_LEDGER)
-    current = await connection.fetchval("SELECT coalesce(max(version), 0) FROM schema_migrations")
+    current = 0
+    if await connection.fetchval("SELECT to_regclass('schema_migrations') IS NOT NULL"):
+        current = await connection.fetchval("SELECT max(version) FROM schema_migrations") or 0
     return [migration for migration in migrations() if migration.version > current]
 
 

@@ -38,9 +38,9 @@ def open_log(form: str = "auto", stream: BinaryIO | None = None) -> Any:
 
 
 def adopt_server_log(log: Any) -> None:
-    """Send what uvicorn and asyncio have to say through `log`."""
+    """Send what the libraries have to say through `log`."""
     handler = _Forward(log)
-    for name in ("uvicorn.error", "asyncio"):
+    for name in ("uvicorn.error", "asyncio", "asyncpg"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(logging.WARNING)

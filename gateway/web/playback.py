@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from urllib.parse import parse_qsl
 
-from gateway.verdicts import Facts
+from gateway.subject import path_segments
+from gateway.verdicts import Facts, Refused
 from gateway.web.exchange import Request
 
 _TOKEN = re.compile(r"ey[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
@@ -38,8 +39,16 @@ def find_token(request: Request, url: str) -> str | None:
 def play_facts(url: str, address: str | None, country: str | None) -> Facts:
     """Return what is known of the play of `url`: Cloudflare's downloads are told by their path."""
     path = url.partition("?")[0] if url else None
-    download = path is not None and "downloads" in path.split("/")
-    return Facts(path=path, address=address, country=country, download=download)
+    return Facts(path=path, address=address, country=country, download=_is_download(path))
+
+
+def _is_download(path: str | None) -> bool:
+    if path is None:
+        return False
+    try:
+        return "downloads" in path_segments(path)
+    except Refused:  # for what the verdict will be refused, too
+        return False
 
 
 def _tokens(request: Request, url: str) -> Iterator[str | None]:

@@ -1,0 +1,129 @@
+"""How `keyferry serve` runs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from gateway import server, workers
+from gateway.app import open_gateway
+from gateway.cli import running
+from gateway.cli.database import HERE, check_schema, require_current_schema
+from gateway.cli.doorway import listening, local_url, reserved, start_log
+from gateway.settings import Settings
+from gateway.storage.embedded import embedded_postgres
+from gateway.storage.migrate import migrate
+
+_EXTERNAL = ("KEYFERRY_DATABASE_URL", "KEYFERRY_LISTEN_URL")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """The options of `keyferry serve`."""
+
+    host: str
+    port: int
+    embedded: bool
+    data: Path | None
+    migrate: bool
+    workers: int
+    worker: tuple[int, int] | None  # which of how many this process is
+
+
+def run(wish: Wish) -> None:
+    """Serve until a signal ends it. Raises click.ClickException when it cannot start."""
+    settings, faults = running.read_settings()
+    faults += _database_faults(wish)
+    if faults:
+        raise running.Misconfigured(faults)
+    if wish.worker is not None:
+        with listening(wish.host, wish.port, shared=True) as listener:
+            running.run(_work(_share(settings, *wish.worker), listener))
+    elif wish.workers > 1:
+        with reserved(wish.host, wish.port) as keeper:
+            running.run(_supervise(wish, settings, keeper))
+    else:
+        with listening(wish.host, wish.port) as listener:
+            running.run(_serve(wish, settings, listener))
+
+
+def _database_faults(wish: Wish) -> list[str]:
+    """Say what is wrong with the choice of a database, of which there is exactly one."""
+    external = [name for name in _EXTERNAL if os.environ.get(name)]
+    faults = []
+    if wish.embedded:
+        faults += [f"{name} and --embedded exclude each other" for name in external]
+    elif _EXTERNAL[0] not in external:
+        faults.append(f"set {_EXTERNAL[0]}, or keep the database here with --embedded")
+    if wish.data is not None and not wish.embedded:
+        faults.append("--data goes with --embedded")
+    return faults
+
+
+async def _serve(wish: Wish, settings: Settings, listener: socket.socket) -> None:
+    log = start_log(settings)
+    async with (
+        _database(wish, settings, log) as dsn,
+        open_gateway(replace(settings, database_url=dsn), log) as gateway,
+    ):
+        url = local_url(wish.host, listener)
+        await server.serve(gateway.app, listener, lambda: log.info("ready", url=url))
+    log.info("stopped")
+
+
+async def _supervise(wish: Wish, settings: Settings, keeper: socket.socket) -> None:
+    """Run `wish.workers` processes of this command on the port that `keeper` keeps."""
+    log = start_log(settings)
+    port = str(keeper.getsockname()[1])
+    command = [sys.executable, "-m", "gateway", "serve", "--host", wish.host, "--port", port]
+    async with _database(wish, settings, log) as dsn:
+        environ = {**os.environ, _EXTERNAL[0]: dsn}
+        url = local_url(wish.host, keeper)
+        crew = workers.Workers(command, environ, wish.workers, log)
+        await crew.run(lambda: log.info("ready", url=url, workers=wish.workers))
+
+
+async def _work(settings: Settings, listener: socket.socket) -> None:
+    """Serve as one of several, for as long as the supervisor lives."""
+    async with open_gateway(settings, start_log(settings)) as gateway:
+        supervisor = asyncio.create_task(workers.orphaned(), name="supervisor")
+        supervisor.add_done_callback(lambda _: os.kill(os.getpid(), signal.SIGTERM))
+        await server.serve(gateway.app, listener, workers.report_ready)
+
+
+def _share(settings: Settings, number: int, count: int) -> Settings:
+    """Return the settings with this worker's part of the key pool, of which all have some."""
+    return replace(
+        settings,
+        pool_size=max(1, _part(settings.pool_size, number, count)),
+        pool_threads=max(1, _part(settings.pool_threads, number, count)),
+    )
+
+
+def _part(whole: int, number: int, count: int) -> int:
+    return whole // count + (number < whole % count)
+
+
+@asynccontextmanager
+async def _database(wish: Wish, settings: Settings, log: Any) -> AsyncIterator[str]:
+    """Yield the DSN of a database with the current schema."""
+    if settings.database_url is None:
+        folder = wish.data or HERE
+        async with embedded_postgres(folder, log=log.warning) as dsn:
+            await migrate(dsn)
+            yield dsn
+        return
+    if wish.migrate:
+        await check_schema(settings.database_url)
+        await migrate(settings.database_url)
+    else:
+        await require_current_schema(settings.database_url)
+    yield settings.database_url

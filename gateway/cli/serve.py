@@ -1,0 +1,61 @@
+"""`keyferry serve` and `keyferry migrate`: production."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gateway.cli.admin import data_option
+from gateway.cli.options import FOLDER, host_option, output_option, port_option, read_share
+from gateway.cli.output import show
+
+
+@click.command
+@host_option
+@port_option
+@click.option("--embedded", is_flag=True, help="Keep the database in a folder of this machine.")
+@click.option(
+    "--data",
+    type=FOLDER,
+    metavar="DIR",
+    help="That folder; it goes with --embedded.  [default: .keyferry]",
+)
+@click.option("--migrate", is_flag=True, help="Apply pending migrations first.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Processes that serve; they share the key pool's threads.",
+)
+@click.option("--worker", type=read_share, hidden=True)
+def serve(**options: Any) -> None:
+    """Serve in production, behind a proxy that speaks TLS.
+
+    The database is KEYFERRY_DATABASE_URL, or a PostgreSQL of Keyferry's own with --embedded.
+    All other settings are KEYFERRY_* variables too. Logs go to standard error.
+
+    \b
+      KEYFERRY_DATABASE_URL=postgresql://keyferry@db.internal/keyferry keyferry serve
+      keyferry serve --embedded --data /var/lib/keyferry --host 0.0.0.0
+      keyferry serve --workers 4
+    """
+    from gateway.cli import production  # noqa: PLC0415  it is heavy
+
+    production.run(production.Wish(**options))
+
+
+@click.command
+@data_option
+@output_option
+def migrate(data: Path | None, output: str) -> None:
+    """Bring the database's schema up to date. Safe to repeat, also from many nodes at once.
+
+    \b
+      KEYFERRY_DATABASE_URL=postgresql://keyferry@db.internal/keyferry keyferry migrate
+    """
+    from gateway.cli import store  # noqa: PLC0415  it is heavy
+
+    show(store.migrate_now(data), output)
