@@ -21,6 +21,7 @@ from gateway.cli.doorway import listening, local_url, start_log
 from gateway.cli.tenant import (
     Tenant,
     find_account,
+    kept_master_key,
     with_given_token,
     with_own_token,
     write_private,
@@ -58,7 +59,8 @@ async def _serve(wish: Wish, settings: Settings, listener: socket.socket) -> Non
     folder = wish.data.resolve()
     async with embedded_postgres(folder, log=log.info) as dsn:
         await migrate(dsn)
-        own = replace(settings, database_url=dsn, listen_url=None)
+        master_key = settings.master_key or kept_master_key(folder)
+        own = replace(settings, database_url=dsn, listen_url=None, master_key=master_key)
         async with open_gateway(own, log) as gateway:
             tenant = await _settle(gateway.accounts, wish, folder, log)
             welcome = Welcome(local_url(wish.host, listener), tenant, folder, find_dialects())

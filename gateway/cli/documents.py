@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from gateway.cli.output import Entry
     from gateway.model import Account, Allowance, ApiToken, KeyEvent, Project, SigningKey
+    from gateway.verdicts import Verdict
 
 
 def account_entry(account: Account) -> Entry:
@@ -117,3 +118,16 @@ def _id(value: UUID | None) -> str | None:
 
 def _moment(value: datetime | None) -> str | None:
     return None if value is None else f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+def verdict_document(verdict: Verdict) -> Entry:
+    """Return a verdict; what is not known of the token is null."""
+    expires = verdict.expires
+    return {
+        "allowed": verdict.allowed,
+        "reason": verdict.reason.value,
+        "message": verdict.message,
+        "key": None if verdict.key is None else str(verdict.key),
+        "subject": verdict.subject,
+        "expires_at": None if expires is None else _moment(datetime.fromtimestamp(expires, UTC)),
+    }

@@ -7,6 +7,7 @@ import click
 from gateway.cli.accounts import account
 from gateway.cli.dev import dev
 from gateway.cli.keys import key
+from gateway.cli.playback import edge, verify
 from gateway.cli.projects import project
 from gateway.cli.serve import migrate, serve
 from gateway.cli.tokens import token
@@ -43,5 +44,5 @@ def main() -> None:
     """
 
 
-for _command in (dev, serve, migrate, account, project, token, key):
+for _command in (dev, serve, migrate, account, project, token, key, verify, edge):
     main.add_command(_command)

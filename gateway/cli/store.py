@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from time import time
 from typing import TypeVar
 from uuid import UUID
 
@@ -17,15 +18,21 @@ from gateway.cli.database import (
     reached,
     require_current_schema,
 )
+from gateway.cli.documents import verdict_document
 from gateway.cli.output import Entry
 from gateway.cli.running import run, settings_or_refusal
 from gateway.crypto import spki_pem
 from gateway.keypool import KeyPool
+from gateway.keyring import FeedKeyring
 from gateway.keys import KeyManager
+from gateway.minting import Minter
 from gateway.model import SigningKey
 from gateway.settings import Settings
 from gateway.storage.database import Database, open_database
+from gateway.storage.feed import Feed, announcing
 from gateway.storage.migrate import LATEST, migrate
+from gateway.tokens import Policy, Verifier
+from gateway.verdicts import ANY_SUBJECT, Facts
 
 T = TypeVar("T")
 
@@ -36,6 +43,8 @@ class Store:
 
     accounts: Accounts
     keys: KeyManager
+    minter: Minter
+    verifier: Verifier
 
     def read_wishes(self, quotas: Pairs, algorithms: Pairs) -> dict[str, Wish]:
         """Return what --quota and --algorithm ask for, by dialect. Raises click.UsageError."""
@@ -47,6 +56,25 @@ class Store:
         for dialect, wish in wishes.items():
             quota, algorithm = wish.merged(old.get(dialect))
             await self.accounts.set_allowance(account_id, dialect, quota, algorithm)
+
+    async def judge(
+        self,
+        account_id: UUID,
+        token: str,
+        *,
+        subject: str | None,
+        ip: str | None,
+        country: str | None,
+        download: bool,
+    ) -> Entry:
+        """Return the verdict on a playback token."""
+        facts = Facts(
+            subject=ANY_SUBJECT if subject is None else subject,
+            address=ip,
+            country=country,
+            download=download,
+        )
+        return verdict_document(await self.verifier.verify(account_id, token, facts))
 
     def public_pem(self, key: SigningKey) -> str:
         """Return the public half of `key` as PEM."""
@@ -86,10 +114,21 @@ async def _open_store(settings: Settings, choice: str | Path) -> AsyncIterator[S
         async with open_database(
             dsn, connections=2, statement_cache=settings.statement_cache
         ) as database:
-            yield Store(Accounts(database), _keys_to_read(database, settings))
+            yield _store(settings, database)
 
 
-def _keys_to_read(database: Database, settings: Settings) -> KeyManager:
-    """A manager whose pool is never started: no command makes keys."""
+def _store(settings: Settings, database: Database) -> Store:
+    """The core without its background: no command makes keys, and a feed that never runs is never
+    trusted, so that each question goes to the database."""
+    wait = settings.pool_wait
     pool = KeyPool(size=1, threads=1, on_error=lambda _: None)
-    return KeyManager(database, pool, settings.policies, pool_wait=settings.pool_wait)
+    feed = Feed("", announcing(database), staleness=settings.staleness)
+    keyring = FeedKeyring(database, feed, time)
+    policy = Policy(leeway=settings.leeway, max_lifetime=settings.max_lifetime)
+    master_key = settings.master_key
+    return Store(
+        Accounts(database),
+        KeyManager(database, pool, settings.policies, pool_wait=wait),
+        Minter(database, feed, keyring, pool, master_key=master_key, pool_wait=wait),
+        Verifier(keyring, time, policy),
+    )

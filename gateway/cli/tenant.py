@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from base64 import b64decode, b64encode
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -84,6 +85,14 @@ async def _register(accounts: Accounts, account: Account, token: str) -> None:
         await accounts.create_token(account.id, name=NAME, scopes=frozenset(Scope), secret=token)
     except ValueError as error:
         raise click.ClickException(f"the token of --token-file cannot be used: {error}") from error
+
+
+def kept_master_key(folder: Path) -> bytes:
+    """Return the folder's master key, with which minting keys are sealed; made if absent."""
+    path = folder / "master.key"
+    if not path.exists():
+        write_private(path, b64encode(os.urandom(32)).decode() + "\n")
+    return b64decode(path.read_text(encoding="ascii"))
 
 
 class _Kept:

@@ -1,0 +1,185 @@
+"""A stage for edges: two videos, an origin that serves them, and each edge in turn before it."""
+
+from __future__ import annotations
+
+import base64
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import httpx2
+import jwt
+import pytest
+
+from gateway.edges import EDGES
+from tests.edges import matrix
+from tests.edges.harness import Edge, running
+from tests.edges.media import Video, make_video
+from tests.edges.servers import Oracle, Server, Verdict, oracle, origin
+
+
+class Service(Protocol):
+    """A running Keyferry, seen by one account of it."""
+
+    url: str
+    account_id: str
+    token: str
+
+    def make_account(self) -> Self: ...
+
+
+@dataclass(frozen=True)
+class Key:
+    """A signing key as its owner got it."""
+
+    id: str
+    pem: bytes
+
+    def sign(self, video: Video, *, lasts: int = 600, kid_in_header: bool = True) -> str:
+        """Sign a token for `video`. The key's id is in the payload, and in the header if so."""
+        claims = {"sub": video.id, "kid": self.id, "exp": int(time.time()) + lasts}
+        header = {"kid": self.id} if kid_in_header else None
+        return jwt.encode(claims, self.pem, "RS256", header)
+
+
+@dataclass(frozen=True)
+class Account:
+    """An account, its keys, and its door for edges."""
+
+    service: Service
+
+    def make_key(self) -> Key:
+        made = self._ask("POST", "")["result"]
+        return Key(made["id"], base64.b64decode(made["pem"]))
+
+    def delete(self, key: Key) -> None:
+        self._ask("DELETE", f"/{key.id}")
+
+    def verdict(self, target: str) -> httpx2.Response:
+        """What Keyferry itself says of a request, without an edge between."""
+        url = f"{self.service.url}/accounts/{self.service.account_id}/verify"
+        with httpx2.Client(trust_env=False, timeout=20) as client:
+            return client.get(url, headers={"X-Original-URI": target})
+
+    def _ask(self, method: str, path: str) -> Any:
+        url = f"{self.service.url}/client/v4/accounts/{self.service.account_id}/stream/keys{path}"
+        bearer = {"Authorization": f"Bearer {self.service.token}"}
+        with httpx2.Client(trust_env=False, timeout=20) as client:
+            return client.request(method, url, headers=bearer).raise_for_status().json()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Two videos, the folder they are in, and an origin that serves it."""
+
+    mine: Video  # tokens are for this one
+    other: Video
+    media: Path
+    origin: Server
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    media = tmp_path_factory.mktemp("media")
+    mine = make_video(media, "ea95132c15732412d22c1476fa83f27a", 1)
+    other = make_video(media, "5d5bc37ffcf54c9b82e996823bffbb81", 2)
+    with origin(media) as server:
+        yield Stage(mine, other, media, server)
+
+
+@pytest.fixture(scope="session")
+def account(service: Service) -> Account:
+    return Account(service.make_account())
+
+
+@pytest.fixture(scope="session")
+def key(account: Account) -> Key:
+    return account.make_key()
+
+
+@pytest.fixture(scope="module", params=EDGES)
+def name(request: pytest.FixtureRequest) -> str:
+    """The edge's name."""
+    edge: str = request.param
+    return edge
+
+
+@pytest.fixture(scope="module")
+def edge(
+    name: str, stage: Stage, account: Account, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Edge]:
+    """An edge before the real service."""
+    with running(
+        name,
+        tmp_path_factory.mktemp(name),
+        keyferry_url=account.service.url,
+        account_id=account.service.account_id,
+        media=stage.media,
+        origin_url=stage.origin.url,
+    ) as edge:
+        yield edge
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An edge, and who answers it in Keyferry's place."""
+
+    edge: Edge
+    oracle: Oracle
+
+    def answer(self, status: int, subject: str | None = None, reason: str = "because") -> None:
+        """Give this answer from now on."""
+        headers = {"X-Auth-Reason": reason}
+        if subject is not None:
+            headers["X-Auth-Sub"] = subject
+        verdict = Verdict(status, headers)
+        self.oracle.judge = lambda _: verdict
+
+
+@contextmanager
+def make_pair(name: str, folder: Path, stage: Stage) -> Iterator[Pair]:
+    """Run an edge before an oracle that says yes to all, for the stage's video `mine`."""
+    with (
+        oracle() as server,
+        running(
+            name,
+            folder,
+            keyferry_url=server.url,
+            account_id="0123456789abcdef0123456789abcdef",
+            media=stage.media,
+            origin_url=stage.origin.url,
+        ) as edge,
+    ):
+        pair = Pair(edge, server)
+        pair.answer(200, stage.mine.id)
+        yield pair
+
+
+@pytest.fixture(scope="module")
+def lasting_pair(
+    name: str, stage: Stage, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Pair]:
+    with make_pair(name, tmp_path_factory.mktemp(name), stage) as pair:
+        yield pair
+
+
+@pytest.fixture
+def pair(lasting_pair: Pair, stage: Stage) -> Pair:
+    """An edge before an oracle that says yes, unless the test tells it otherwise."""
+    lasting_pair.answer(200, stage.mine.id)
+    lasting_pair.oracle.heard.clear()
+    stage.origin.heard.clear()
+    return lasting_pair
+
+
+@pytest.fixture(scope="session")
+def outcomes() -> Iterator[matrix.Outcomes]:
+    """How each case ended; written into docs/edges.md when asked to."""
+    seen: matrix.Outcomes = {}
+    yield seen
+    if os.environ.get("EDGES_MATRIX") == "write":
+        matrix.write(seen)

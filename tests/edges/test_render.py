@@ -1,0 +1,116 @@
+"""What `keyferry edge` prints, and what it refuses to print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.edges import EDGES, companions, render
+from tests.edges.harness import SERVE_FILES, find_faults, write
+
+ACCOUNT = "0123456789abcdef0123456789abcdef"
+
+
+def site(edge: str, **changes: str | None) -> dict[str, Any]:
+    """Return what `render` needs for `edge`, with `changes`."""
+    place = {"root": "/srv/media"} if edge in SERVE_FILES else {"origin": "http://10.0.0.9:9000"}
+    values = {"keyferry_url": "http://127.0.0.1:8787", "account_id": ACCOUNT, "listen": "8080"}
+    return {**values, **place, **changes}
+
+
+@pytest.mark.parametrize("edge", EDGES)
+@pytest.mark.parametrize(
+    ("url", "listen"),
+    [
+        ("http://127.0.0.1:8787", "127.0.0.1:8080"),
+        ("http://[::1]:8787/", "[::1]:8080"),
+        ("https://localhost", ":8443"),
+    ],
+)
+def test_the_edge_takes_it(edge: str, url: str, listen: str, tmp_path: Path) -> None:
+    changes = {"keyferry_url": url, "listen": listen}
+    if edge not in SERVE_FILES:
+        changes["origin"] = url
+    text = render(edge, **site(edge, **changes))
+    assert "@@" not in text
+    write(edge, tmp_path, text)
+    assert find_faults(edge, tmp_path) == ""
+
+
+@pytest.mark.parametrize("edge", EDGES)
+def test_account_with_dashes(edge: str) -> None:
+    dashed = render(edge, **site(edge, account_id="01234567-89AB-cdef-0123-456789abcdef"))
+    assert dashed == render(edge, **site(edge))
+    assert f"/accounts/{ACCOUNT}/verify" in dashed
+
+
+@pytest.mark.parametrize(
+    ("listen", "line"),
+    [
+        ("8080", "listen 0.0.0.0:8080;"),
+        (":8080", "listen 0.0.0.0:8080;"),
+        ("192.0.2.1:80", "listen 192.0.2.1:80;"),
+        ("[2001:DB8::1]:80", "listen [2001:db8::1]:80;"),
+    ],
+)
+def test_where_to_listen(listen: str, line: str) -> None:
+    assert line in render("nginx", **site("nginx", listen=listen))
+
+
+BAD = [
+    ("keyferry_url", "127.0.0.1:8787"),
+    ("keyferry_url", "ftp://127.0.0.1"),
+    ("keyferry_url", "http://127.0.0.1:8787/path"),
+    ("keyferry_url", "http://user@127.0.0.1"),
+    ("keyferry_url", "http://127.0.0.1:0"),
+    ("keyferry_url", "http://127.0.0.1:65536"),
+    ("keyferry_url", "http://a;b"),
+    ("keyferry_url", "http://a b"),
+    ("keyferry_url", "http://a\n"),
+    ("keyferry_url", "http://[:::]"),
+    ("account_id", "0123"),
+    ("account_id", ACCOUNT[:-1] + "g"),
+    ("listen", "localhost:80"),
+    ("listen", "300.0.0.1:80"),
+    ("listen", "80; include /etc/passwd"),
+    ("listen", "8080\n"),
+    ("listen", ""),
+]
+BAD_ROOTS = ["media", "/srv/../etc", "/srv/a b", '/srv/"', "/srv;", "/srv\n", "/", "", "/srv/$uri"]
+BAD_ORIGINS = ["10.0.0.9:9000", "http://10.0.0.9/a", "http://x y", 'http://x"', ""]
+
+
+@pytest.mark.parametrize("edge", EDGES)
+@pytest.mark.parametrize(("name", "value"), BAD)
+def test_bad_value(edge: str, name: str, value: str) -> None:
+    with pytest.raises(ValueError, match=r"should|not"):
+        render(edge, **site(edge, **{name: value}))
+
+
+@pytest.mark.parametrize("edge", EDGES)
+def test_bad_place(edge: str) -> None:
+    name, values = ("root", BAD_ROOTS) if edge in SERVE_FILES else ("origin", BAD_ORIGINS)
+    for value in values:
+        with pytest.raises(ValueError, match="should"):
+            render(edge, **site(edge, **{name: value}))
+
+
+@pytest.mark.parametrize("edge", EDGES)
+def test_the_other_kind_of_place(edge: str) -> None:
+    both = site(edge, root="/srv/media", origin="http://10.0.0.9:9000")
+    neither = site(edge, root=None, origin=None)
+    for values in (both, neither):
+        with pytest.raises(ValueError, match=f"^{edge} serves"):
+            render(edge, **values)
+
+
+def test_unknown_edge() -> None:
+    with pytest.raises(ValueError, match="choose one of nginx, caddy, traefik, envoy, haproxy"):
+        render("apache", **site("nginx"))
+
+
+def test_companions() -> None:
+    assert [edge for edge in EDGES if companions(edge)] == ["haproxy"]
+    assert list(companions("haproxy")) == ["keyferry.lua"]
