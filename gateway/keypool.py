@@ -31,12 +31,14 @@ _PAUSE = 1.0  # seconds after a failed generation
 
 Render = Callable[[], KeyPair]
 Prepare = Callable[[Algorithm], Render]
+_Orders = SimpleQueue[Algorithm | None]  # None: stop
 
 
 class KeyPool:
     """A stock of RSA key pairs, each handed out once and never taken back.
 
-    There are as many orders under way as the stock lacks, and one more for each create that waits.
+    There are as many orders under way as the stock lacks, however many creates wait: one that gives
+    up leaves no work behind.
     Belongs to one event loop, the one that calls `start`.
     """
 
@@ -57,11 +59,11 @@ class KeyPool:
         self._prepare = prepare
         self._stock: deque[KeyPair] = deque()
         self._queues: OrderedDict[UUID, deque[asyncio.Future[KeyPair]]] = OrderedDict()
-        self._waiting = 0
-        self._orders: SimpleQueue[Algorithm | None] = SimpleQueue()  # None: stop
+        self._orders: _Orders = SimpleQueue()
         self._ordered = 0  # key pairs ordered and not yet delivered
         self._running: list[threading.Thread] = []
         self._stopping = threading.Event()
+        _forget_in_child(self)
 
     @property
     def ready(self) -> int:
@@ -69,32 +71,33 @@ class KeyPool:
         return len(self._stock)
 
     def start(self) -> None:
-        """Begin to fill the stock."""
+        """Begin to fill the stock: once, after a `close`, or in a forked child."""
         loop = asyncio.get_running_loop()
+        shared = (loop, self._orders, self._stopping)
         self._running = [
-            threading.Thread(target=self._work, args=(loop,), name=f"keypool-{number}", daemon=True)
+            threading.Thread(target=self._work, args=shared, name=f"keypool-{number}", daemon=True)
             for number in range(self._threads)
         ]
         for thread in self._running:
             thread.start()
         self._order()
-        _forget_in_child(self)
 
     async def close(self) -> None:
         """Stop the threads, wait for the key pairs under way, and drop everything.
 
         Creates that still wait get GatewayError(POOL_EMPTY).
         """
+        running, queues = self._running, list(self._queues.values())
         self._stopping.set()
-        for _ in self._running:
+        for _ in running:
             self._orders.put(None)
-        for thread in self._running:
-            await asyncio.to_thread(thread.join)
-        for queue in self._queues.values():
+        self._forget()
+        for queue in queues:
             for waiter in queue:
                 if not waiter.done():
                     waiter.set_exception(_empty())
-        self._forget()
+        for thread in running:
+            await asyncio.to_thread(thread.join)
 
     async def take(self, algorithm: Algorithm, who: UUID, patience: float) -> KeyPair:
         """Hand out a key pair, waiting up to `patience` seconds when the stock is empty.
@@ -112,19 +115,19 @@ class KeyPool:
         return pair
 
     def _order(self) -> None:
-        while self._ordered + len(self._stock) < self.size + self._waiting:
+        while self._ordered + len(self._stock) < self.size:
             self._ordered += 1
             self._orders.put(_STOCKED)
 
     async def _wait(self, who: UUID, patience: float) -> KeyPair:
+        if not self._running:
+            raise _empty()
         queue = self._queues.setdefault(who, deque())
         if len(queue) >= MAX_WAITING:
             message = "too many creates of this account are waiting for a key pair"
             raise GatewayError(Code.RATE_LIMITED, message, retry_after=1)
         waiter: asyncio.Future[KeyPair] = asyncio.get_running_loop().create_future()
         queue.append(waiter)
-        self._waiting += 1
-        self._order()
         began = time.monotonic()
         try:
             async with asyncio.timeout(patience):
@@ -132,7 +135,6 @@ class KeyPool:
         except TimeoutError:
             raise _empty() from None
         finally:
-            self._waiting -= 1
             self.waits += 1
             self.waited += time.monotonic() - began
             self._leave(who, queue, waiter)
@@ -145,13 +147,23 @@ class KeyPool:
         if not queue and self._queues.get(who) is queue:
             del self._queues[who]
 
-    def _deliver(self, render: Render) -> None:
-        """Give a new key pair to whoever's turn it is, else put it into stock. On the loop."""
-        self._ordered -= 1
-        if self._stopping.is_set():
+    def _deliver(self, orders: _Orders, render: Render) -> None:
+        """Take in what a thread made, and order the next. On the loop."""
+        if orders is not self._orders:  # made before a close or a fork
             return
-        pair = render()
+        self._ordered -= 1
+        try:
+            pair = render()
+        except Exception as error:  # noqa: BLE001  the stock must be filled all the same
+            self._on_error(error)
+            asyncio.get_running_loop().call_later(_PAUSE, self._order)
+            return
         self.generated += 1
+        self._hand_over(pair)
+        self._order()
+
+    def _hand_over(self, pair: KeyPair) -> None:
+        """Give a new key pair to whoever's turn it is, else put it into stock."""
         while self._queues:
             who, queue = self._queues.popitem(last=False)
             waiter = queue.popleft()
@@ -162,27 +174,31 @@ class KeyPool:
                 return
         self._stock.append(pair)
 
-    def _work(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _work(
+        self, loop: asyncio.AbstractEventLoop, orders: _Orders, stopping: threading.Event
+    ) -> None:
         """Run on each thread: carry out orders until told to stop."""
         with suppress(AttributeError, OSError):  # where threads have no priority of their own
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOWEST_PRIORITY)
-        while (algorithm := self._orders.get()) is not None:
-            if self._stopping.is_set():
-                continue
-            try:
-                render = self._prepare(algorithm)
-            except Exception as error:  # noqa: BLE001  the thread must live on
-                self._on_error(error)
-                self._orders.put(algorithm)
-                self._stopping.wait(_PAUSE)
-                continue
-            with suppress(RuntimeError):  # the loop has closed
-                loop.call_soon_threadsafe(self._deliver, render)
+        with suppress(RuntimeError):  # the loop has closed
+            while (algorithm := orders.get()) is not None and not stopping.is_set():
+                try:
+                    render = self._prepare(algorithm)
+                except Exception as error:  # noqa: BLE001  the thread must live on
+                    # On the loop, where a fault of the callback itself ends no thread either.
+                    loop.call_soon_threadsafe(self._on_error, error)
+                    orders.put(algorithm)
+                    stopping.wait(_PAUSE)
+                else:
+                    loop.call_soon_threadsafe(self._deliver, orders, render)
 
     def _forget(self) -> None:
         self._stock.clear()
         self._queues.clear()
-        self._running.clear()
+        self._running = []
+        self._orders = SimpleQueue()
+        self._ordered = 0
+        self._stopping = threading.Event()
 
 
 def _empty() -> GatewayError:

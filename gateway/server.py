@@ -14,6 +14,7 @@ from gateway.web.front import Front
 from gateway.web.protocol import CappedProtocol
 
 GRACE = 10  # seconds that requests under way get to finish
+KEEP_ALIVE = 75  # seconds for which an idle connection is kept: longer than edges keep theirs
 
 
 class _Server(uvicorn.Server):
@@ -76,6 +77,7 @@ async def serve(app: Front, listener: socket.socket, on_ready: Callable[[], None
         server_header=False,
         date_header=True,
         timeout_graceful_shutdown=GRACE,
+        timeout_keep_alive=KEEP_ALIVE,
     )
     server = _Server(config, on_ready)
 

@@ -91,7 +91,7 @@ EXPLANATIONS: Final[Mapping[Reason, str]] = {
     Reason.KEY_DELETED: "The key that signed the token was deleted.",
     Reason.ALGORITHM_MISMATCH: "The header's alg is not the algorithm of the key it names.",
     Reason.SIGNATURE_INVALID: "The signature was not made over this token by the key it names.",
-    Reason.SUB_MALFORMED: "The token's sub is missing, empty or not a string.",
+    Reason.SUB_MALFORMED: "The token's sub is missing, empty, dots only or not a string.",
     Reason.EXP_MISSING: "The token has no exp, and a token without an end is never accepted.",
     Reason.EXP_MALFORMED: (
         "The token's exp is not a time in seconds since 1970; milliseconds are a common mistake."
@@ -109,7 +109,8 @@ EXPLANATIONS: Final[Mapping[Reason, str]] = {
     Reason.ISSUED_IN_FUTURE: "The token's iat is in the future: the signer's clock is ahead.",
     Reason.NOTHING_PLAYED: "The request does not say what is played.",
     Reason.PATH_AMBIGUOUS: (
-        "The path can be read in two ways: it has dot segments, encoded slashes or the like."
+        "The path can be read in two ways: it has dot segments, encoded slashes or the like, "
+        "or two headers tell different URLs."
     ),
     Reason.SUBJECT_MISMATCH: "The token is for something else than what is played.",
     Reason.DOWNLOAD_REFUSED: "The token does not allow downloads: downloadable is not true.",

@@ -155,7 +155,7 @@ async def test_overload_leaves_no_backlog_of_orders() -> None:
             assert all(isinstance(result, GatewayError) for result in results)
         kiln.permits.release(10_000)
         await asyncio.sleep(0.5)
-        assert pool.generated <= 2 + MAX_WAITING
+        assert (pool.ready, pool.generated) == (2, 2)
 
 
 async def test_a_failing_generation_is_told_and_tried_again(
@@ -177,6 +177,43 @@ async def test_a_failing_generation_is_told_and_tried_again(
     finally:
         await pool.close()
     assert [str(fault) for fault in faults] == ["no entropy"] * 2
+
+
+async def test_a_failing_rendering_is_told_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gateway.keypool._PAUSE", 0.01)
+    faults: list[Exception] = []
+    failures = iter([True, True])
+
+    def prepare(algorithm: Algorithm) -> Render:
+        render = instantly(algorithm)
+
+        def fail_twice() -> KeyPair:
+            if next(failures, False):
+                raise MemoryError
+            return render()
+
+        return fail_twice
+
+    pool = KeyPool(size=2, threads=1, on_error=faults.append, prepare=prepare)
+    pool.start()
+    try:
+        await until_ready(pool, 2)
+    finally:
+        await pool.close()
+    assert len(faults) == 2
+
+
+async def test_a_closed_pool_refuses_at_once_and_can_be_started_again() -> None:
+    pool = KeyPool(size=2, threads=1, on_error=lambda _: None, prepare=instantly)
+    for _ in range(2):
+        pool.start()
+        await until_ready(pool, 2)
+        await pool.close()
+        async with asyncio.timeout(1):
+            with pytest.raises(GatewayError):
+                await pool.take(RSA, ME, 60)
 
 
 async def test_closing_ends_every_thread_and_everybody_who_waits() -> None:
@@ -204,6 +241,7 @@ async def test_threads_run_at_the_lowest_priority() -> None:
             assert int(stat.rpartition(")")[2].split()[16]) == 19
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 async def test_a_forked_child_has_no_key_pair_of_its_parent() -> None:
     async with open_pool(size=3) as pool:
         await until_ready(pool, 3)
@@ -217,6 +255,39 @@ async def test_a_forked_child_has_no_key_pair_of_its_parent() -> None:
         os.close(read)
         os.close(write)
         assert pool.ready == 3
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_child_forked_amid_the_filling_fills_a_stock_of_its_own() -> None:
+    kiln = Kiln()
+    pool = KeyPool(size=1, threads=1, on_error=lambda _: None, prepare=kiln)
+
+    async def fill() -> bytes:
+        pool.start()
+        kiln.permits.release()
+        await until_ready(pool, 1)
+        pair = await pool.take(RSA, ME, 0)
+        kiln.permits.release()
+        await pool.close()
+        return pair.id.bytes
+
+    with asyncio.Runner() as runner:
+
+        async def begin() -> None:
+            pool.start()
+
+        runner.run(begin())
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.write(write, asyncio.run(fill()))
+            os._exit(0)
+        kiln.permits.release()
+        runner.run(pool.close())
+        assert os.waitpid(child, 0)[1] == 0
+        assert len(os.read(read, 16)) == 16
+        os.close(read)
+        os.close(write)
 
 
 def test_a_key_pair_shows_nothing_of_its_private_half() -> None:
