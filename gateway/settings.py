@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from starlette.config import Config, Environ
 
+from gateway.accounts import checked_token
 from gateway.keys import KeyPolicy
 from gateway.model import Algorithm, Network
 
@@ -57,6 +58,8 @@ class Settings:
     jwks_cache_control: str
     gate_max_age: int
     gate_stale: int
+    metrics_port: int | None
+    metrics_token: str | None = field(repr=False)
     master_key: bytes | None = field(repr=False)
     policies: Mapping[str, KeyPolicy]
 
@@ -82,6 +85,8 @@ def load_settings(environ: Mapping[str, str], dialects: Iterable[Defaults]) -> S
         jwks_cache_control=reader.get("JWKS_CACHE_CONTROL", _header_value, "public, max-age=60"),
         gate_max_age=reader.get("GATE_MAX_AGE", _count_or_zero, 1),
         gate_stale=reader.get("GATE_STALE", _count_or_zero, 1),
+        metrics_port=reader.get("METRICS_PORT", _port, None),
+        metrics_token=reader.get("METRICS_TOKEN", checked_token, None),
         master_key=reader.get("MASTER_KEY", _master_key, None),
         policies={dialect.name: _policy(reader, dialect) for dialect in dialects},
     )
@@ -149,6 +154,12 @@ def _count_or_zero(text: str) -> int:
 def _count(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 2**31 - 1:
         raise ValueError("should be a whole number from 1")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise ValueError("should be a port, 1 to 65535")
     return int(text)
 
 

@@ -21,15 +21,24 @@ _GRACE = 15.0  # seconds that a stopping worker gets
 
 
 class Workers:
-    """The workers of one supervisor; `command` is how one is started, its share left out."""
+    """The workers of one supervisor; `command` is how one is started, its share left out.
+
+    `ended` is told the process id of a worker that died.
+    """
 
     def __init__(
-        self, command: Sequence[str], environ: Mapping[str, str], count: int, log: Any
+        self,
+        command: Sequence[str],
+        environ: Mapping[str, str],
+        count: int,
+        log: Any,
+        ended: Callable[[int], None],
     ) -> None:
         self._command = command
         self._environ = environ
         self._count = count
         self._log = log
+        self._ended = ended
         self._processes: dict[int, Process] = {}
 
     async def run(self, on_ready: Callable[[], None]) -> None:
@@ -64,7 +73,9 @@ class Workers:
 
     async def _keep(self, number: int) -> None:
         while True:
-            status = await self._processes[number].wait()
+            process = self._processes[number]
+            status = await process.wait()
+            self._ended(process.pid)
             self._log.warning("worker ended", worker=number, status=status)
             await asyncio.sleep(_PAUSE)
             with suppress(ChildProcessError):

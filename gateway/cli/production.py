@@ -10,17 +10,21 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from adapters import find_dialects
 from gateway import server, workers
 from gateway.app import open_gateway
 from gateway.cli import running
 from gateway.cli.database import HERE, check_schema, require_current_schema
 from gateway.cli.doorway import listening, local_url, reserved, start_log
 from gateway.settings import Settings
+from gateway.simulation import Simulation, SimulationError, read_simulation
 from gateway.storage.embedded import embedded_postgres
 from gateway.storage.migrate import migrate
+from gateway.web.metrics import SHARED, dead, everybody, listen, shared_metrics
 
 _EXTERNAL = ("KEYFERRY_DATABASE_URL", "KEYFERRY_LISTEN_URL")
 
@@ -35,24 +39,26 @@ class Wish:
     data: Path | None
     migrate: bool
     workers: int
+    simulate: Path | None
     worker: tuple[int, int] | None  # which of how many this process is
 
 
 def run(wish: Wish) -> None:
     """Serve until a signal ends it. Raises click.ClickException when it cannot start."""
     settings, faults = running.read_settings()
-    faults += _database_faults(wish)
+    simulation, wrong = _read_simulation(wish.simulate)
+    faults += _database_faults(wish) + wrong
     if faults:
         raise running.Misconfigured(faults)
     if wish.worker is not None:
         with listening(wish.host, wish.port, shared=True) as listener:
-            running.run(_work(_share(settings, *wish.worker), listener))
+            running.run(_work(_share(settings, *wish.worker), listener, simulation))
     elif wish.workers > 1:
         with reserved(wish.host, wish.port) as keeper:
             running.run(_supervise(wish, settings, keeper))
     else:
         with listening(wish.host, wish.port) as listener:
-            running.run(_serve(wish, settings, listener))
+            running.run(_serve(wish, settings, listener, simulation))
 
 
 def _database_faults(wish: Wish) -> list[str]:
@@ -68,13 +74,27 @@ def _database_faults(wish: Wish) -> list[str]:
     return faults
 
 
-async def _serve(wish: Wish, settings: Settings, listener: socket.socket) -> None:
+def _read_simulation(path: Path | None) -> tuple[Simulation | None, list[str]]:
+    """Return what `path` describes, and what is wrong with it."""
+    if path is None:
+        return None, []
+    try:
+        return read_simulation(path, [dialect.name for dialect in find_dialects()]), []
+    except SimulationError as error:
+        return None, error.faults
+
+
+async def _serve(
+    wish: Wish, settings: Settings, listener: socket.socket, simulation: Simulation | None
+) -> None:
     log = start_log(settings)
     async with (
         _database(wish, settings, log) as dsn,
-        open_gateway(replace(settings, database_url=dsn), log) as gateway,
+        open_gateway(replace(settings, database_url=dsn), log, simulation=simulation) as gateway,
     ):
         url = local_url(wish.host, listener)
+        if settings.metrics_port is not None:
+            listen(wish.host, settings.metrics_port, gateway.metrics.registry)
         await server.serve(gateway.app, listener, lambda: log.info("ready", url=url))
     log.info("stopped")
 
@@ -84,16 +104,23 @@ async def _supervise(wish: Wish, settings: Settings, keeper: socket.socket) -> N
     log = start_log(settings)
     port = str(keeper.getsockname()[1])
     command = [sys.executable, "-m", "gateway", "serve", "--host", wish.host, "--port", port]
-    async with _database(wish, settings, log) as dsn:
-        environ = {**os.environ, _EXTERNAL[0]: dsn}
-        url = local_url(wish.host, keeper)
-        crew = workers.Workers(command, environ, wish.workers, log)
-        await crew.run(lambda: log.info("ready", url=url, workers=wish.workers))
+    if wish.simulate is not None:
+        command.append(f"--simulate={wish.simulate}")
+    url = local_url(wish.host, keeper)
+    with shared_metrics() as folder:
+        if settings.metrics_port is not None:
+            listen(wish.host, settings.metrics_port, everybody(folder))
+        async with _database(wish, settings, log) as dsn:
+            environ = {**os.environ, _EXTERNAL[0]: dsn, SHARED: folder}
+            ended = partial(dead, folder)
+            crew = workers.Workers(command, environ, wish.workers, log, ended)
+            await crew.run(lambda: log.info("ready", url=url, workers=wish.workers))
 
 
-async def _work(settings: Settings, listener: socket.socket) -> None:
+async def _work(settings: Settings, listener: socket.socket, simulation: Simulation | None) -> None:
     """Serve as one of several, for as long as the supervisor lives."""
-    async with open_gateway(settings, start_log(settings)) as gateway:
+    log = start_log(settings)
+    async with open_gateway(settings, log, simulation=simulation) as gateway:
         supervisor = asyncio.create_task(workers.orphaned(), name="supervisor")
         supervisor.add_done_callback(lambda _: os.kill(os.getpid(), signal.SIGTERM))
         await server.serve(gateway.app, listener, workers.report_ready)

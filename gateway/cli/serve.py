@@ -30,6 +30,12 @@ from gateway.cli.output import show
     show_default=True,
     help="Processes that serve; they share the key pool's threads.",
 )
+@click.option(
+    "--simulate",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Answer as slowly and as badly as FILE says, for staging; see docs/load.md.",
+)
 @click.option("--worker", type=read_share, hidden=True)
 def serve(**options: Any) -> None:
     """Serve in production, behind a proxy that speaks TLS.
@@ -41,6 +47,7 @@ def serve(**options: Any) -> None:
       KEYFERRY_DATABASE_URL=postgresql://keyferry@db.internal/keyferry keyferry serve
       keyferry serve --embedded --data /var/lib/keyferry --host 0.0.0.0
       keyferry serve --workers 4
+      keyferry serve --embedded --simulate staging.toml
     """
     from gateway.cli import production  # noqa: PLC0415  it is heavy
 

@@ -9,18 +9,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from hmac import compare_digest
+from typing import Literal
 
 from prometheus_client import (
+    CONTENT_TYPE_LATEST,
     CollectorRegistry,
     Counter,
     Gauge,
     Histogram,
     generate_latest,
     multiprocess,
+    start_http_server,
 )
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
+SHARED = "PROMETHEUS_MULTIPROC_DIR"  # of prometheus-client
+Workers = Literal["livesum", "livemax", "livemin"]
 _INTERVAL = 1.0  # seconds between two looks at what has a level
 _BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 
@@ -29,7 +40,7 @@ class Metrics:
     """The metrics of one process."""
 
     def __init__(self) -> None:
-        self._registry = registry = CollectorRegistry()
+        self.registry = registry = CollectorRegistry()
         labels = ("dialect", "route")
         self._requests = Counter(
             "keyferry_requests", "Requests answered", (*labels, "status"), registry=registry
@@ -69,15 +80,16 @@ class Metrics:
             child = self._verdict_children[reason] = self._verdicts.labels(reason)
         child.inc()
 
-    def level(self, name: str, text: str, read: Callable[[], float], *, total: str) -> None:
-        """Show what `read` returns now; workers' levels are combined by `total` (sum, max, min)."""
-        mode = {"sum": "livesum", "max": "livemax", "min": "livemin"}[total]
-        gauge = Gauge(f"keyferry_{name}", text, registry=self._registry, multiprocess_mode=mode)
+    def level(
+        self, name: str, text: str, read: Callable[[], float], workers: Workers = "livesum"
+    ) -> None:
+        """Show what `read` returns now; `workers` says how those of several are combined."""
+        gauge = Gauge(f"keyferry_{name}", text, registry=self.registry, multiprocess_mode=workers)
         self._levels.append((gauge, read))
 
     def total(self, name: str, text: str, read: Callable[[], float]) -> None:
         """Show what `read` returns, which only grows."""
-        counter = Counter(f"keyferry_{name}", text, registry=self._registry)
+        counter = Counter(f"keyferry_{name}", text, registry=self.registry)
         self._totals.append((counter, read, [0.0]))
 
     def look(self) -> None:
@@ -98,11 +110,32 @@ class Metrics:
     def render(self) -> bytes:
         """Return the text exposition format, of all workers where there are several."""
         self.look()
-        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-            return generate_latest(self._registry)
-        everybody = CollectorRegistry()
-        multiprocess.MultiProcessCollector(everybody)  # type: ignore[no-untyped-call]
-        return generate_latest(everybody)
+        folder = os.environ.get(SHARED)
+        return generate_latest(self.registry if folder is None else everybody(folder))
+
+
+def everybody(folder: str) -> CollectorRegistry:
+    """Return the metrics of all workers that write into `folder`."""
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry, folder)
+    return registry
+
+
+def dead(folder: str, pid: int) -> None:
+    """Forget the levels of a worker that has ended; what it counted still counts."""
+    multiprocess.mark_process_dead(pid, folder)
+
+
+def listen(host: str, port: int, registry: CollectorRegistry) -> None:
+    """Show metrics on a port of their own, from a thread. Raises OSError."""
+    start_http_server(port, host, registry)
+
+
+@contextlib.contextmanager
+def shared_metrics() -> Iterator[str]:
+    """Yield a folder for the metrics of several workers."""
+    with tempfile.TemporaryDirectory(prefix="keyferry-metrics-") as folder:
+        yield folder
 
 
 @asynccontextmanager
@@ -115,3 +148,18 @@ async def open_metrics(metrics: Metrics) -> AsyncIterator[Metrics]:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+def metrics_routes(metrics: Metrics, token: str | None) -> list[Route]:
+    """Return `/metrics` for who knows `token`; without one there is no such route."""
+    if token is None:
+        return []
+    expected = f"Bearer {token}".encode()
+
+    async def show(request: Request) -> Response:
+        given = request.headers.get("authorization", "").encode("latin-1")
+        if not compare_digest(given, expected):
+            raise HTTPException(401, headers={"WWW-Authenticate": "Bearer"})
+        return Response(metrics.render(), media_type=CONTENT_TYPE_LATEST)
+
+    return [Route("/metrics", show)]
