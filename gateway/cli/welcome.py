@@ -43,7 +43,7 @@ class Welcome:
     def shell(self) -> str:
         """Return what a shell reads to know the same; a token of the operator's is not kept."""
         known = self._variables()
-        return "".join(f"{name}={shlex.quote(value)}\n" for name, value in known.items())
+        return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in known.items())
 
     def text(self) -> str:
         """Return what a newcomer reads, with a command to paste for each door."""
