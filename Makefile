@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: serve test check format clean
+.PHONY: serve test check format load bench bench-growth bench-start bench-docs clean
 
 serve: $(VENV)/.installed  ## Run Keyferry here, with a database of its own
 	@$(BIN)/keyferry dev $(ARGS)
@@ -20,6 +20,21 @@ check: $(VENV)/.installed-dev  ## Style, types, and who may import whom
 format: $(VENV)/.installed-dev  ## Put the code into the house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+load: $(VENV)/.installed-dev  ## Put load on Keyferry with k6; ARGS="--profile smoke|steady|burst|soak"
+	@$(BIN)/python -m tests.load.run $(ARGS)
+
+bench: $(VENV)/.installed-dev  ## Measure Keyferry beside a bare control (15 minutes, needs wrk); ARGS=--quick
+	@$(BIN)/python -m tests.bench.run $(ARGS)
+
+bench-growth: $(VENV)/.installed-dev  ## Measure the same calls with 1,000 and with 1,000,000 keys
+	@$(BIN)/python -m tests.bench.growth $(ARGS)
+
+bench-start: $(VENV)/.installed-dev  ## Measure time and memory from the command to ready
+	@$(BIN)/python -m tests.bench.start $(ARGS)
+
+bench-docs: $(VENV)/.installed-dev  ## Write what these measured into docs/performance.md
+	@$(BIN)/python -m tests.bench.docs
 
 clean:  ## Remove what the commands above have made
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 from base64 import b64decode
 from collections.abc import Callable, Mapping
 from uuid import UUID
@@ -12,12 +11,12 @@ from msgspec import UNSET
 
 from gateway.errors import Code, GatewayError
 from gateway.minting import SuppliedKey
+from gateway.model import read_id
 from schemas import cloudflare as wire
 
 _LIFE = 3600  # seconds, without `exp`
 _LONGEST_LIFE = 24 * 3600
 _BACKDATED = 3600  # seconds by which `nbf` lies in the past, without one
-_LATEST = 253_402_300_799  # the last second of the year 9999
 
 
 def token_claims(
@@ -31,7 +30,7 @@ def token_claims(
     not_before = int(now) - _BACKDATED if body.nbf is UNSET else body.nbf
     if not now < expires <= now + _LONGEST_LIFE:
         raise _invalid("exp should be a time in seconds, at most 24 hours ahead")
-    if not 0 <= not_before < min(expires, _LATEST):
+    if not 0 <= not_before < expires:
         raise _invalid("nbf should be a time in seconds before exp")
     optional = {
         "downloadable": body.downloadable,
@@ -57,10 +56,13 @@ def supplied_key(body: wire.MintToken) -> SuppliedKey | None:
         return None
     if body.id is UNSET or body.pem is UNSET:
         raise _invalid("id and pem go together")
+    key_id = read_id(body.id)
+    if key_id is None:
+        raise _invalid("id should be a key's id, as it was handed out")
     try:
-        return SuppliedKey(UUID(body.id), b64decode(body.pem, validate=True))
-    except (ValueError, binascii.Error):
-        raise _invalid("id should be a key's id and pem base64, as both were handed out") from None
+        return SuppliedKey(key_id, b64decode(body.pem, validate=True))
+    except ValueError:
+        raise _invalid("pem should be base64, as it was handed out") from None
 
 
 def _invalid(message: str) -> GatewayError:

@@ -24,6 +24,8 @@ from gateway.web.exchange import Reply, Request
 T = TypeVar("T")
 
 _NO_ADDITION = "must NOT have additional properties"
+_KINDS = {"string": str, "boolean": bool, "integer": int, "array": list, "object": dict}
+_MAX_FAULTS = 20  # named of one body
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,45 +147,55 @@ def body_decoder(wire: type[T]) -> Callable[[bytes], T]:
     The decoder raises GatewayError: BODY_MALFORMED when it is not JSON (RFC 8259), BODY_INVALID
     with faults when it is JSON of another shape.
     """
-    decoder = msgspec.json.Decoder(wire)
 
     def decode(body: bytes) -> T:
         try:
-            try:
-                return decoder.decode(body or b"{}")
-            except msgspec.ValidationError as error:
-                faults = _faults(body, wire) or (Fault("", "type", str(error)),)
+            # Members that nobody asked for are decoded too: msgspec would skip them unread.
+            value = msgspec.json.decode(body.decode() or "{}")
         except RecursionError as error:
             raise GatewayError(Code.BODY_MALFORMED, "the JSON is nested too deeply") from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise GatewayError(Code.BODY_MALFORMED, "the body is not valid JSON") from error
+        try:
+            return msgspec.convert(value, wire)
+        except msgspec.ValidationError as error:
+            faults = _faults(value, wire, error)
         message = "; ".join(f"{fault.path or 'body'} {fault.message}" for fault in faults)
         raise GatewayError(Code.BODY_INVALID, message, faults=faults)
 
     return decode
 
 
-def _faults(body: bytes, wire: type) -> tuple[Fault, ...]:
-    """Say what is wrong with `body` by comparing it with the JSON Schema of `wire`."""
-    value = msgspec.json.decode(body)
-    if not isinstance(value, dict):
+def _faults(body: object, wire: type, error: Exception) -> tuple[Fault, ...]:
+    """Say what is wrong with `body` by comparing it with the JSON Schema of `wire`.
+
+    Looks at the body and its members, not into them; what is wrong inside is said by `error`.
+    """
+    if not isinstance(body, dict):
         return (_type_fault("", "object"),)
-    schema = next(iter(msgspec.json.schema(wire)["$defs"].values()))
+    schema = _schema(wire)
     members = schema["properties"]
     faults = [
         Fault("", "additionalProperties", _NO_ADDITION, {"additionalProperty": name})
-        for name in value
+        for name in body
         if name not in members and schema.get("additionalProperties") is False
     ]
-    for name in value.keys() & members.keys():
-        faults += _member_faults(f"/{name}", value[name], members[name])
-    return tuple(faults)
+    for name, member in members.items():
+        if name in body:
+            faults += _member_faults(f"/{name}", body[name], member)
+    return tuple(faults[:_MAX_FAULTS]) or (Fault("", "type", str(error)),)
+
+
+def _schema(wire: type) -> dict[str, Any]:
+    whole = msgspec.json.schema(wire)
+    found: dict[str, Any] = whole["$defs"][wire.__name__]
+    return found
 
 
 def _member_faults(path: str, value: object, schema: dict[str, Any]) -> list[Fault]:
-    kinds = {"string": str, "boolean": bool}
-    if not isinstance(value, kinds[schema["type"]]):
-        return [_type_fault(path, schema["type"])]
+    kind = schema.get("type", "object")  # what is described elsewhere ("$ref") is an object
+    if not isinstance(value, _KINDS[kind]):
+        return [_type_fault(path, kind)]
     limit = schema.get("maxLength")
     if isinstance(value, str) and limit is not None and len(value) > limit:
         message = f"must NOT have more than {limit} characters"

@@ -44,13 +44,14 @@ from adapters.dialect import (
 from gateway.crypto import spki_pem
 from gateway.errors import Code, Fault, GatewayError
 from gateway.gate import GateVerdict
-from gateway.model import Algorithm, KeyChange, KeyRequest, Scope, SigningKey
+from gateway.model import Algorithm, KeyChange, KeyRequest, Scope, SigningKey, read_id
 from gateway.web.exchange import Reply, Request
 from schemas import livepeer as wire
 
 _READ = frozenset({Scope.KEYS_READ, Scope.KEYS_WRITE})
 _WRITE = frozenset({Scope.KEYS_WRITE})
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_LONGEST_SCHEME = 15  # characters; an API token has at least 16
 _encode = msgspec.json.Encoder().encode
 
 # Status and text of each refusal; None stands for the core's own message.
@@ -110,16 +111,17 @@ class Adapter(Dialect):
         header = request.header(b"authorization")
         if not header:
             raise GatewayError(Code.CREDENTIALS_MISSING, "no credentials were sent")
-        scheme, _, rest = header.partition(" ")
-        match scheme.lower():
-            case "bearer" if rest.strip():
-                return [Credential(rest.strip())]
-            case "basic":
-                return [_basic(rest.strip())]
-            case "bearer":
-                raise GatewayError(Code.CREDENTIALS_MALFORMED, "the Bearer token is missing")
-        message = f"unsupported authorization header scheme: {scheme[:20]}"
-        raise GatewayError(Code.SCHEME_UNSUPPORTED, message)
+        # What has no second word may be a bare token, which an answer must not repeat.
+        scheme, *rest = header.split(None, 1)
+        match scheme.lower(), rest:
+            case "bearer", [token]:
+                return [Credential(token)]
+            case "basic", [encoded]:
+                return [_basic(encoded)]
+            case _, [_] if len(scheme) <= _LONGEST_SCHEME:
+                message = f"unsupported authorization header scheme: {scheme}"
+                raise GatewayError(Code.SCHEME_UNSUPPORTED, message)
+        raise GatewayError(Code.CREDENTIALS_MALFORMED, "Authorization should be: Bearer TOKEN")
 
     def parse_id(self, text: str) -> UUID | None:
         """Return the id spelled by a lower-case UUID with dashes."""
@@ -207,10 +209,10 @@ async def _gated_account(call: OpenCall) -> UUID:
     text = call.request.query().get("account", "")
     if not text:
         return await call.services.gate.only_account()
-    try:
-        return UUID(text)
-    except ValueError as error:
-        raise GatewayError(Code.QUERY_INVALID, "account should be an account's id") from error
+    account_id = read_id(text)
+    if account_id is None:
+        raise GatewayError(Code.QUERY_INVALID, "account should be an account's id")
+    return account_id
 
 
 def _gated(status: int, text: str) -> Reply:

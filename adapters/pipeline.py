@@ -59,8 +59,10 @@ class Door:
         reply = self.dialect.render_error(error, request, operation)
         if error.retry_after is not None:
             reply.headers.append((b"retry-after", b"%d" % error.retry_after))
-        if isinstance(error, _MethodUnknown) and reply.status == 405:
-            reply.headers.append((b"allow", ", ".join(error.allowed).encode()))
+        if reply.status == 405:
+            route, _ = self._find(request)
+            allowed = sorted(route.operations) if route is not None else []
+            reply.headers.append((b"allow", ", ".join(allowed).encode()))
         return reply
 
     async def _answer(self, request: Request, read_body: ReadBody, trace: Trace) -> Reply:
@@ -81,16 +83,22 @@ class Door:
         return await operation.handle(Call(self._services, request, caller, known, texts, body))
 
     def _route(self, request: Request) -> tuple[Operation | OpenOperation, dict[str, str]]:
+        route, texts = self._find(request)
+        if route is None:
+            raise _route_unknown()
+        operation = route.operations.get(request.method)
+        if operation is None:
+            raise GatewayError(Code.METHOD_UNKNOWN, "the route does not take this method")
+        return operation, dict(zip(route.names, map(unquote, texts), strict=True))
+
+    def _find(self, request: Request) -> tuple[_Route | None, list[str]]:
+        """Return the route of a path and what stands at its open places."""
         segments = request.path.split("/")[1:]
         for route in self._routes:
             texts = _match(route.segments, segments)
-            if texts is None:
-                continue
-            operation = route.operations.get(request.method)
-            if operation is None:
-                raise _MethodUnknown(sorted(route.operations))
-            return operation, dict(zip(route.names, map(unquote, texts), strict=True))
-        raise _route_unknown()
+            if texts is not None:
+                return route, texts
+        return None, []
 
     def _ids(self, texts: dict[str, str]) -> dict[str, UUID | None]:
         """Parse what stands for ids; raises GatewayError(ROUTE_UNKNOWN) for a bad account id."""
@@ -116,12 +124,6 @@ class Door:
                 if credential.fits(principal):
                     return principal
         raise refusal
-
-
-class _MethodUnknown(GatewayError):
-    def __init__(self, allowed: list[str]) -> None:
-        super().__init__(Code.METHOD_UNKNOWN, f"use one of {', '.join(allowed)}")
-        self.allowed = allowed
 
 
 def _route_unknown() -> GatewayError:

@@ -23,11 +23,13 @@ from gateway.gate import Gate
 from gateway.keypool import KeyPool
 from gateway.keyring import FeedKeyring
 from gateway.keys import KeyManager
+from gateway.lag import lagging
 from gateway.minting import Minter
 from gateway.settings import Settings
 from gateway.sightings import Sightings, open_sightings
-from gateway.storage.database import open_database
-from gateway.storage.feed import Feed, open_feed
+from gateway.simulation import NOTHING, Simulation
+from gateway.storage.database import Database, open_database
+from gateway.storage.feed import Feed, State, announcing, open_feed
 from gateway.tokens import Policy, Verifier
 from gateway.web.client import Proxies
 from gateway.web.edge import AccountDoor, KeyDoor
@@ -35,7 +37,9 @@ from gateway.web.front import Door, Front
 from gateway.web.health import health_routes
 from gateway.web.jwks import PublishedKeys
 from gateway.web.logs import describe
+from gateway.web.metrics import Metrics, metrics_routes, open_metrics
 from gateway.web.neutral import neutral_refusal
+from gateway.web.simulate import simulated
 from gateway.web.verify import VerifyDoor
 
 
@@ -48,18 +52,26 @@ class Gateway:
     keys: KeyManager
     minter: Minter
     pool: KeyPool
+    metrics: Metrics
 
 
 @asynccontextmanager
 async def open_gateway(
-    settings: Settings, log: Any, *, clock: Callable[[], float] = time.time
+    settings: Settings,
+    log: Any,
+    *,
+    clock: Callable[[], float] = time.time,
+    simulation: Simulation | None = None,
 ) -> AsyncIterator[Gateway]:
     """Build everything on `settings.database_url`, whose schema is up to date, and close it again.
 
+    With a `simulation` doors misbehave as it says, and the log and /readyz tell so.
     Raises GatewayError(UNAVAILABLE) when the database cannot be reached at the start.
     """
     if settings.database_url is None:
         raise ValueError("there is no database to open")
+    if simulation is not None:
+        log.warning("answers are simulated: this is no production", **simulation.shown())
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(
             open_database(
@@ -72,12 +84,24 @@ async def open_gateway(
         uses = await stack.enter_async_context(
             open_sightings(Sightings(accounts.touch_tokens, clock))
         )
-        feed = Feed(settings.listen_url or settings.database_url, staleness=settings.staleness)
-        keyring = FeedKeyring(database, feed, clock)
+        feed = Feed(
+            settings.listen_url or settings.database_url,
+            announcing(database),
+            staleness=settings.staleness,
+            report=lambda state, error: _feed_changed(database, log, state, error),
+        )
+        keyring = FeedKeyring(database, feed)
+        playing = lagging(keyring, feed, (simulation or NOTHING).revocation_lag)
         authenticator = Authenticator(database, feed, clock, uses)
         await stack.enter_async_context(open_feed(feed))
         pool = await stack.enter_async_context(_open_pool(settings, log))
-        keys = KeyManager(database, pool, settings.policies, pool_wait=settings.pool_wait)
+        keys = KeyManager(
+            database,
+            pool,
+            settings.policies,
+            pool_wait=settings.pool_wait,
+            changed=keyring.forget,
+        )
         plays = await stack.enter_async_context(open_sightings(Sightings(keys.touch, clock)))
         minter = Minter(
             database,
@@ -90,24 +114,32 @@ async def open_gateway(
         services = Services(
             keys=keys,
             minter=minter,
-            gate=Gate(database, keyring, plays),
+            gate=Gate(database, playing, plays),
             gate_cache=_gate_cache(settings),
             clock=clock,
         )
+        metrics = await stack.enter_async_context(open_metrics(Metrics()))
+        _watch(metrics, database, feed, keyring, pool)
         proxies = Proxies(settings.trusted_proxies)
         policy = Policy(leeway=settings.leeway, max_lifetime=settings.max_lifetime)
         verify = VerifyDoor(
-            Verifier(keyring, clock, policy), plays, proxies, settings.country_header
+            Verifier(playing, clock, policy), plays, metrics, proxies, settings.country_header
         )
         published = PublishedKeys(database, settings.jwks_cache_control)
         app = Front(
-            _doors(services, authenticator, verify, published),
-            _neutral_app(health_routes(database, feed, pool)),
+            simulated(_doors(services, authenticator, verify, published), simulation),
+            _neutral_app(
+                [
+                    *health_routes(database, feed, pool, simulation),
+                    *metrics_routes(metrics, settings.metrics_token),
+                ]
+            ),
             log,
+            metrics=metrics,
             proxies=proxies,
             public_url=settings.public_url,
         )
-        yield Gateway(app, accounts, keys, minter, pool)
+        yield Gateway(app, accounts, keys, minter, pool, metrics)
 
 
 @asynccontextmanager
@@ -122,6 +154,20 @@ async def _open_pool(settings: Settings, log: Any) -> AsyncIterator[KeyPool]:
         yield pool
     finally:
         await pool.close()
+
+
+def _feed_changed(database: Database, log: Any, state: State, error: Exception | None) -> None:
+    """Tell an operator when memory is trusted again, or why it will not be.
+
+    What the change feed has lost is lost to the other connections too, most likely.
+    """
+    if state == "away":
+        database.distrust()
+    if state == "live":
+        log.info("change feed", state=state)
+    else:
+        reason = str(error) or type(error).__name__
+        log.warning("change feed", state=state, reason=reason)
 
 
 def _doors(
@@ -139,18 +185,39 @@ def _doors(
     return doors
 
 
+def _watch(
+    metrics: Metrics, database: Database, feed: Feed, keyring: FeedKeyring, pool: KeyPool
+) -> None:
+    """Show what has a level."""
+    metrics.level("pool_ready", "Key pairs in stock", lambda: pool.ready)
+    metrics.level("pool_size", "Key pairs that should be in stock", lambda: pool.size)
+    metrics.total("pool_generated", "Key pairs made", lambda: pool.generated)
+    metrics.total("pool_waits", "Creates that found no key pair in stock", lambda: pool.waits)
+    metrics.total("pool_wait_seconds", "Seconds that they waited", lambda: pool.waited)
+    metrics.level("database_connections", "Connections open", lambda: database.connections)
+    metrics.level("database_busy", "Connections in use", lambda: database.busy)
+    metrics.level("keyring_keys", "Public keys in memory", lambda: keyring.size)
+    metrics.total("keyring_hits", "Keys found in memory", lambda: keyring.hits)
+    metrics.total("keyring_misses", "Keys asked of the database", lambda: keyring.misses)
+    metrics.level("feed_trusted", "1 while memory is trusted", lambda: feed.trusted, "livemin")
+    metrics.level("feed_lag_seconds", "Age of the last proof", lambda: feed.lag, "livemax")
+
+
 def _gate_cache(settings: Settings) -> bytes:
     stale = settings.gate_stale
     return f"max-age={settings.gate_max_age},stale-while-revalidate={stale}".encode()
+
+
+# What Starlette and the routes of the neutral application refuse by a status.
+_CODES = {401: Code.TOKEN_INVALID, 404: Code.ROUTE_UNKNOWN, 405: Code.METHOD_UNKNOWN}
 
 
 def _neutral_app(routes: list[Route]) -> Starlette:
     async def refused(_request: Request, error: Exception) -> Response:
         if not isinstance(error, HTTPException):
             raise error
-        code = Code.METHOD_UNKNOWN if error.status_code == 405 else Code.ROUTE_UNKNOWN
-        reply = neutral_refusal(GatewayError(code, error.detail))
+        reply = neutral_refusal(GatewayError(_CODES[error.status_code], error.detail))
         headers = {**(error.headers or {}), "Cache-Control": "no-store"}
         return Response(reply.body, reply.status, headers, media_type="application/json")
 
-    return Starlette(routes=routes, exception_handlers={404: refused, 405: refused})
+    return Starlette(routes=routes, exception_handlers=dict.fromkeys(_CODES, refused))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from itertools import count
 from typing import Any, Literal
@@ -28,7 +29,9 @@ class FeedKeyring:
     many unknown keys are named, the database gets one question at once from each process.
     """
 
-    def __init__(self, database: Database, feed: Feed, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, database: Database, feed: Feed, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._database = database
         self._feed = feed
         self._clock = clock
@@ -36,7 +39,10 @@ class FeedKeyring:
         self._ids: dict[bytes, UUID] = {}  # by fingerprint
         self._unknown: dict[KeyRef, float] = {}  # until when
         self._generations = count(1)
-        self._changes = 0
+        self.hits = 0  # answers from memory
+        self.misses = 0  # questions to the database
+        self._clears = 0
+        self._changing: set[KeyRef] = set()  # what changed while a batch is under way
         self._wanted: dict[KeyRef, asyncio.Future[KeyState | None]] = {}
         self._loader: asyncio.Task[None] | None = None
         feed.subscribe(self)
@@ -53,11 +59,13 @@ class FeedKeyring:
         key_id = ref if isinstance(ref, UUID) else self._ids.get(ref)
         state = None if key_id is None else self._states.get(key_id)
         if state is not None:
+            self.hits += 1
             return state
         return None if self._unknown.get(ref, 0.0) > self._clock() else MISS
 
     async def find(self, ref: KeyRef, /) -> KeyState | None:
         """Return the key as the database has it. Raises GatewayError(UNAVAILABLE)."""
+        self.misses += 1
         future = self._wanted.get(ref)
         if future is None:
             future = self._wanted[ref] = asyncio.get_running_loop().create_future()
@@ -67,7 +75,7 @@ class FeedKeyring:
 
     def clear(self) -> None:
         """Forget everything: changes may have been missed."""
-        self._changes += 1
+        self._clears += 1
         self._states.clear()
         self._ids.clear()
         self._unknown.clear()
@@ -75,8 +83,15 @@ class FeedKeyring:
     def changed(self, kind: str, subject: UUID) -> None:
         """Forget one key."""
         if kind == "key":
-            self._changes += 1
-            self._states.pop(subject, None)
+            self.forget(subject)
+
+    def forget(self, ref: KeyRef) -> None:
+        """Forget one key, or that there was none: what is read from now on counts."""
+        if self._loader is not None:
+            self._changing.add(ref)
+        self._unknown.pop(ref, None)
+        if isinstance(ref, UUID):
+            self._states.pop(ref, None)
 
     async def _load(self) -> None:
         """Answer everybody who waits, a batch at a time, until nobody does."""
@@ -85,31 +100,36 @@ class FeedKeyring:
                 batch = dict(list(self._wanted.items())[:_BATCH])
                 for ref in batch:
                     del self._wanted[ref]
-                await self._answer(batch)
+                try:
+                    found = await self._find(list(batch))
+                except Exception as error:  # noqa: BLE001  whatever it was, everybody is told
+                    # Those who came since would wait as long, for the same answer.
+                    _fail([*batch.values(), *self._wanted.values()], error)
+                    self._wanted.clear()
+                    continue
+                for ref, future in batch.items():
+                    future.set_result(found.get(ref))
         finally:
             self._loader = None
 
-    async def _answer(self, batch: dict[KeyRef, asyncio.Future[KeyState | None]]) -> None:
-        changes = self._changes
-        ids = [ref for ref in batch if isinstance(ref, UUID)]
-        fingerprints = [ref for ref in batch if isinstance(ref, bytes)]
-        try:
-            rows = await self._database.fetch(STATEMENTS.key_states.sql, ids, fingerprints)
-        except GatewayError as error:
-            for future in batch.values():
-                future.set_exception(GatewayError(error.code, error.message, retry_after=1))
-                future.exception()  # whoever asked may have gone
-            return
+    async def _find(self, refs: list[KeyRef]) -> dict[KeyRef, KeyState]:
+        """Return what the database says, and remember what has not changed meanwhile."""
+        clears = self._clears
+        self._changing.clear()
+        ids = [ref for ref in refs if isinstance(ref, UUID)]
+        fingerprints = [ref for ref in refs if isinstance(ref, bytes)]
+        rows = await self._database.fetch(STATEMENTS.key_states.sql, ids, fingerprints)
         found: dict[KeyRef, KeyState] = {}
         for row in rows:
             state = self._state(row)
             found[row["id"]] = found[row["fingerprint"]] = state
-            if changes == self._changes:  # else what was read may be older than the change
+            if clears == self._clears and state.id not in self._changing:
                 self._remember(state, row["fingerprint"])
-        for ref, future in batch.items():
-            future.set_result(found.get(ref))
-            if ref not in found and changes == self._changes:
-                self._remember_unknown(ref)
+        if clears == self._clears:
+            for ref in refs:
+                if ref not in found and ref not in self._changing:
+                    self._remember_unknown(ref)
+        return found
 
     def _state(self, row: Any) -> KeyState:
         """Return the state that `row` tells; the one in memory if it says the same.
@@ -143,6 +163,14 @@ class FeedKeyring:
         if len(self._unknown) >= _UNKNOWN_ENTRIES:
             del self._unknown[next(iter(self._unknown))]
         self._unknown[ref] = self._clock() + _UNKNOWN_FOR
+
+
+def _fail(waiting: list[asyncio.Future[KeyState | None]], error: Exception) -> None:
+    for future in waiting:
+        if isinstance(error, GatewayError):  # one for each, since raising adds to it
+            error = GatewayError(error.code, error.message, retry_after=error.retry_after)
+        future.set_exception(error)
+        future.exception()  # whoever asked may have gone
 
 
 def _status(row: Any) -> KeyStatus:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -46,11 +46,18 @@ class NewKey:
     pair: KeyPair
 
 
+class _NoSlot(Exception):
+    """The account has used up its quota in this dialect."""
+
+
 class KeyManager:
     """Everything that happens to keys.
 
     Absent, foreign and deleted keys look the same: GatewayError(KEY_UNKNOWN). Every method raises
     GatewayError(UNAVAILABLE) when the database is away; a change may then have happened or not.
+
+    `changed` is told of keys, by id or fingerprint, whose state is another than before. It learns
+    of our own changes before whoever asked for them does; others come by the change feed.
     """
 
     def __init__(
@@ -60,11 +67,13 @@ class KeyManager:
         policies: Mapping[str, KeyPolicy],
         *,
         pool_wait: float,
+        changed: Callable[[UUID | bytes], None] = lambda _ref: None,
     ) -> None:
         self._database = database
         self._pool = pool
         self._policies = policies
         self._pool_wait = pool_wait
+        self._changed = changed
         # Places (account, dialect) just refused. Their next create asks before it takes a key
         # pair, so that hammering at a full account uses up nothing that others wait for.
         self._full: dict[tuple[UUID, str], None] = {}
@@ -77,15 +86,21 @@ class KeyManager:
         policy = self._policies[caller.dialect]
         principal = caller.principal
         place = (principal.account_id, caller.dialect)
-        if place in self._full and request.retry_key is None:
-            await self._refuse_if_full(place, policy.quota)
+        if place in self._full or not self._pool.ready:
+            # Nobody waits for a key pair only to hear that there is no room, or no database.
+            reached = await self._quota_reached(place, policy.quota)
+            if reached is not None and request.retry_key is None:
+                raise _quota_exceeded(reached)
         algorithm = principal.algorithms.get(caller.dialect, policy.algorithm)
         pair = await self._pool.take(algorithm, principal.account_id, self._pool_wait)
         row = await self._insert(caller, request, pair, policy.quota)
         if row is None:
             self._remember_full(place)
-            await self._refuse_if_full(place, policy.quota)
-            raise _quota_exceeded(policy.quota)  # a slot came free a moment ago: still refused
+            reached = await self._quota_reached(place, policy.quota)
+            # Refused even if a slot has come free a moment ago.
+            raise _quota_exceeded(policy.quota if reached is None else reached)
+        self._changed(pair.id)
+        self._changed(pair.fingerprint)
         key = SigningKey(
             pair.id,
             principal.account_id,
@@ -151,6 +166,7 @@ class KeyManager:
         )
         if row is None:
             raise _key_unknown()
+        self._changed(key_id)
 
     async def delete(self, caller: Caller, view: View, key_id: UUID) -> bool:
         """Delete a key for ever; returns False when it had been deleted before."""
@@ -164,6 +180,7 @@ class KeyManager:
         )
         if row is None:
             raise _key_unknown()
+        self._changed(key_id)
         return bool(row["deleted"])
 
     async def history(self, account_id: UUID, key_id: UUID) -> list[KeyEvent]:
@@ -201,15 +218,23 @@ class KeyManager:
             place = (principal.account_id, principal.project_id, caller.dialect, digest)
             await connection.execute(STATEMENTS.lock_retry.sql, " ".join(map(str, place)))
             await connection.execute(STATEMENTS.retire_retried.sql, *place, *_author(caller))
-            return await connection.fetchrow(STATEMENTS.create_key.sql, *arguments)
+            row = await connection.fetchrow(STATEMENTS.create_key.sql, *arguments)
+            if row is None:
+                raise _NoSlot  # so that the earlier key is not retired for nothing
+            return row
 
-        return await self._database.transaction(replace)
+        try:
+            return await self._database.transaction(replace)
+        except _NoSlot:
+            return None
 
-    async def _refuse_if_full(self, place: tuple[UUID, str], quota: int) -> None:
+    async def _quota_reached(self, place: tuple[UUID, str], quota: int) -> int | None:
+        """Return the quota that is used up in `place`, None when there is room."""
         row = await self._database.fetchrow(STATEMENTS.quota_of.sql, *place, quota)
         if row["reached"]:
-            raise _quota_exceeded(row["quota"])
+            return int(row["quota"])
         self._full.pop(place, None)
+        return None
 
     def _remember_full(self, place: tuple[UUID, str]) -> None:
         if len(self._full) >= _REMEMBERED_FULL:

@@ -6,9 +6,11 @@ master key (AES-256-GCM) before it is stored, and opened in memory only.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from gateway.crypto import PrivateKey, load_private, seal, unseal
 from gateway.errors import Code, GatewayError
@@ -55,6 +57,7 @@ class Minter:
         self._pool = pool
         self._master_key = master_key
         self._pool_wait = pool_wait
+        self._creating: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
         self._memory: Memory[UUID, _MintingKey] = Memory(
             feed, self._load, kinds=frozenset({"minting"}), entries=_REMEMBERED_KEYS
         )
@@ -92,8 +95,12 @@ class Minter:
         """
         key = await self._memory.get(account_id)
         if key is None:
-            await self._create(account_id, request_id)
-            key = await self._memory.get(account_id)
+            # One at a time: of several first mints of an account, one takes a key pair.
+            async with self._creating.setdefault(account_id, asyncio.Lock()):
+                key = await self._memory.get(account_id)
+                if key is None:
+                    await self._create(account_id, request_id)
+                    key = await self._memory.get(account_id)
         if key is None:
             raise GatewayError(Code.UNAVAILABLE, "the minting key was replaced", retry_after=1)
         return _mint(key.id, key.private.algorithm, payload, key.private.sign)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +11,12 @@ from ipaddress import IPv4Network, IPv6Network
 from uuid import UUID
 
 Network = IPv4Network | IPv6Network
+_ID = re.compile(r"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+
+
+def read_id(text: str) -> UUID | None:
+    """Return the id that `text` spells, 32 hexadecimal digits or the same with dashes."""
+    return UUID(text) if _ID.fullmatch(text) else None
 
 
 class Algorithm(StrEnum):

@@ -27,14 +27,16 @@ class Sightings:
         self._seen[subject] = self._clock()
 
     async def flush(self) -> None:
-        """Write what is noted; what cannot be written is kept for the next time."""
+        """Write what is noted; what cannot be written, or not to the end, is kept for next time."""
         seen, self._seen = self._seen, {}
         if not seen:
             return
         try:
             await self._write(seen)
-        except GatewayError:
+        except BaseException as error:
             self._seen = seen | self._seen
+            if not isinstance(error, GatewayError):
+                raise
 
     async def run(self) -> None:
         """Flush now and then until cancelled."""
@@ -51,6 +53,8 @@ async def open_sightings(sightings: Sightings) -> AsyncIterator[Sightings]:
         yield sightings
     finally:
         task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-        await sightings.flush()
+        try:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        finally:
+            await sightings.flush()

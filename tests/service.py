@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,7 +122,10 @@ def make_token(
 
 @contextmanager
 def serve(
-    house: House, log: Path, settings: Mapping[str, str] | None = None
+    house: House,
+    log: Path,
+    settings: Mapping[str, str] | None = None,
+    options: Sequence[str] = (),
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Run `keyferry serve` on the house's database; yield its URL and its process."""
     environ = {name: text for name, text in os.environ.items() if not name.startswith("KEYFERRY_")}
@@ -132,7 +135,7 @@ def serve(
         "KEYFERRY_LOG_FORMAT": "json",
         **(settings or {}),
     }
-    command = [sys.executable, "-m", "gateway", "serve", "--port", "0"]
+    command = [sys.executable, "-m", "gateway", "serve", "--port", "0", *options]
     begin = log.stat().st_size if log.exists() else 0
     with (
         log.open("ab") as errors,

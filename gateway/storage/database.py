@@ -13,32 +13,36 @@ import aiosql
 import asyncpg
 
 from gateway.errors import Code, GatewayError
+from gateway.storage.hosts import connect_to_any
 
 STATEMENTS: Any = aiosql.from_path(
     Path(__file__).parent / "sql", "asyncpg", mandatory_parameters=False
 )
 """Every named statement in sql/*.sql; `STATEMENTS.create_key.sql` is its text."""
 
-DEADLINE = 1.8
+DEADLINE = 1.6
 """Seconds until a database that does not answer is reported as away, waiting included."""
 
 Row = Any  # asyncpg.Record, which has no type hints
 T = TypeVar("T")
 
+# The line to the server is dead or does not answer; a TimeoutError is an OSError.
+_CUT_OFF = (OSError, asyncpg.PostgresConnectionError)
+
 # What the driver and the operating system say when the server is away, starting, stopping,
-# full, or has become a standby. The statement may or may not have been carried out.
+# full, failing, being restored, or has become a standby; or when it has ended a transaction that
+# another one stood in the way of. The statement may or may not have been carried out.
 _AWAY = (
-    OSError,
-    TimeoutError,
+    *_CUT_OFF,
     asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
-    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.PostgresSystemError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.InvalidTransactionStateError,
     asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
     asyncpg.InternalClientError,
-    asyncpg.ClientConfigurationError,
-    asyncpg.TargetServerAttributeNotMatched,
 )
 _TEXT_REFUSED = (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError)
 
@@ -63,20 +67,23 @@ class Database:
         self._connections = connections
         self._statement_cache = statement_cache
         self._pool: Any = None
+        self._distrusted = False
 
     async def open(self) -> None:
         """Connect once, so that a wrong address is found at start and not by the first request."""
         self._pool = asyncpg.create_pool(
             self._dsn,
-            min_size=1,
+            connect=connect_to_any,
+            min_size=0,  # the pool's own upkeep of a minimum logs tracebacks while we are cut off
+            init_size=1,
             max_size=self._connections,
-            timeout=DEADLINE / 2,
+            patience=DEADLINE / 2,
             reset=_keep_session,
             statement_cache_size=self._statement_cache,
             target_session_attrs="read-write",
             server_settings={"application_name": "keyferry", "jit": "off"},
         )
-        with _our_errors():
+        with our_errors():
             await self._pool
 
     async def close(self) -> None:
@@ -88,6 +95,16 @@ class Database:
                 await self._pool.close()
         except (TimeoutError, *_AWAY):
             self._pool.terminate()
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return 0 if self._pool is None else int(self._pool.get_size())
+
+    @property
+    def busy(self) -> int:
+        """How many connections run a statement."""
+        return self.connections - (0 if self._pool is None else int(self._pool.get_idle_size()))
 
     async def fetch(self, sql: str, *args: object) -> list[Row]:
         """Run one statement, which commits by itself, and return its rows."""
@@ -101,44 +118,76 @@ class Database:
         """Run `work` on one connection inside one transaction: all of it or nothing."""
 
         async def run(connection: Any) -> T:
-            async with connection.transaction():
-                return await work(connection)
+            transaction = connection.transaction()
+            await transaction.start()
+            try:
+                result = await work(connection)
+            except Exception:  # not when cancelled: a rollback would wait for the server too
+                await transaction.rollback()
+                raise
+            await transaction.commit()
+            return result
 
         return await self._bounded(run)
 
+    def distrust(self) -> None:
+        """Use no connection again that nobody uses now: the line may be dead without our knowing.
+
+        What follows connects anew, instead of waiting on each of them for an answer in vain.
+        """
+        self._distrusted = True
+
     async def _bounded(self, call: Callable[[Any], Awaitable[T]]) -> T:
-        with _our_errors():
-            async with asyncio.timeout(DEADLINE):
-                connection = await self._pool.acquire()
-                try:
-                    return await call(connection)
-                except (TimeoutError, asyncio.CancelledError):
-                    # A polite cancel would wait for the server that is not answering.
-                    connection.terminate()
-                    raise
-                finally:
-                    await self._pool.release(connection)
+        with our_errors():
+            try:
+                async with asyncio.timeout(DEADLINE):
+                    return await self._on_connection(call)
+            except _CUT_OFF:
+                self.distrust()
+                raise
+
+    async def _on_connection(self, call: Callable[[Any], Awaitable[T]]) -> T:
+        if self._distrusted:
+            self._distrusted = False
+            await self._drop_idle()
+        connection = await self._pool.acquire()
+        try:
+            return await call(connection)
+        except asyncio.CancelledError:
+            # A polite cancel would wait for the server that is not answering.
+            connection.terminate()
+            raise
+        finally:
+            await self._pool.release(connection)
+
+    async def _drop_idle(self) -> None:
+        while self._pool.get_idle_size():
+            connection = await self._pool.acquire()  # at once, since there are idle ones
+            connection.terminate()
+            await self._pool.release(connection)
 
 
-async def connect(dsn: str) -> Any:
+async def connect(dsn: str, *, name: str = "keyferry") -> Any:
     """Open a connection outside any pool, for LISTEN and for migrations.
 
-    Raises GatewayError(UNAVAILABLE).
+    `name` is what the server's views and logs call it. Raises GatewayError(UNAVAILABLE).
     """
-    with _our_errors():
-        return await asyncpg.connect(
+    with our_errors():
+        return await connect_to_any(
             dsn,
-            timeout=DEADLINE,
+            patience=DEADLINE,
             target_session_attrs="read-write",
-            server_settings={"application_name": "keyferry"},
+            server_settings={"application_name": name},
         )
 
 
 @contextlib.contextmanager
-def _our_errors() -> Any:
+def our_errors() -> Any:
     """Turn what the driver raises into what the core understands."""
     try:
         yield
+    except asyncpg.DataError:  # a value of the wrong type is a fault of ours
+        raise
     except asyncpg.IntegrityConstraintViolationError as error:
         raise ConstraintViolated(error.constraint_name or "") from error
     except _TEXT_REFUSED as error:

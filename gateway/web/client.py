@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from gateway.model import Network
 
+Headers = Iterable[tuple[bytes, bytes]]
 _Address = IPv4Address | IPv6Address
 
 
@@ -28,24 +29,37 @@ class Proxies:
             known = self._verdicts[peer] = self._is_trusted(peer)
         return known
 
-    def client(self, peer: str | None, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-        """Return the client's address: the last hop that no trusted proxy vouches for.
+    def client(self, peer: str | None, headers: Headers) -> str | None:
+        """Return who sent a request: the last hop that no trusted proxy vouches for."""
+        return self._last_hop(peer, headers)[0]
+
+    def viewer(self, peer: str | None, headers: Headers) -> str | None:
+        """Return whom an edge asks about, None when no trusted proxy says it.
+
+        The edge's own address is never the viewer's: a rule that blocks the viewer would not
+        match it, and let him in.
+        """
+        address, told = self._last_hop(peer, headers)
+        return address if told else None
+
+    def _last_hop(self, peer: str | None, headers: Headers) -> tuple[str | None, bool]:
+        """Return an address, and whether the one who speaks from it spoke to a trusted proxy.
 
         Each proxy appends whom it spoke to, so the list is read from its end; what stands before
         the first hop that is not trusted is that client's own word and is ignored.
         """
-        address = peer
+        address, told = peer, False
         if not self.trusts(peer):
-            return address
+            return address, told
         hops = b",".join(value for name, value in headers if name == b"x-forwarded-for")
         for hop in reversed(hops.decode("latin-1").split(",")):
             parsed = _parse(hop)
             if parsed is None:
-                break
-            address = str(parsed)
+                return address, False
+            address, told = str(parsed), True
             if not self.trusts(address):
                 break
-        return address
+        return address, told
 
     def _is_trusted(self, peer: str) -> bool:
         address = _parse(peer)

@@ -3,24 +3,27 @@
 | route | answer |
 |---|---|
 | any `/accounts/{account_id}/verify[/...]` | 200, 401, 403 or 503 with `X-Auth-*` headers |
-| `POST /accounts/{account_id}/verify` with JSON | 200 and the whole verdict |
+| `POST /accounts/{account_id}/verify` with JSON, no URL said | 200 and the whole verdict |
 | `GET /accounts/{account_id}/jwks.json` | the account's live and enabled keys |
 | `GET /keys/{kid}/jwks.json`, `GET /keys/{kid}.pem` | one key |
 """
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 from gateway.errors import Code, GatewayError
+from gateway.model import read_id
 from gateway.web.exchange import Reply, Request, Trace
-from gateway.web.jwks import PublishedKeys
+from gateway.web.jwks import METHODS, PublishedKeys
 from gateway.web.neutral import neutral_refusal
-from gateway.web.verify import VerifyDoor, asks_for_verdict, edge_status
+from gateway.web.verify import VerifyDoor, asks_for_verdict, refuse_edge
 
 ReadBody = Callable[[], Awaitable[bytes]]
+_VERIFY = re.compile(r"/([^/]*)/verify(?:(/.*))?", re.DOTALL)
 
 
 class NeutralDoor(ABC):
@@ -49,7 +52,10 @@ class NeutralDoor(ABC):
         operation: str | None = None,  # noqa: ARG002
     ) -> Reply:
         """Return a refusal."""
-        return neutral_refusal(error)
+        reply = neutral_refusal(error)
+        if reply.status == 405:
+            reply.headers.append((b"allow", ", ".join(METHODS).encode()))
+        return reply
 
     @abstractmethod
     async def _answer(self, request: Request, read_body: ReadBody, trace: Trace) -> Reply:
@@ -65,19 +71,19 @@ class AccountDoor(NeutralDoor):
 
     def refuse(self, error: GatewayError, request: Request, operation: str | None = None) -> Reply:
         """Return a refusal; an edge that asks gets one of the statuses it understands."""
-        reply = super().refuse(error, request, operation)
-        if request.path.split("/", 3)[2:3] == ["verify"] and not asks_for_verdict(request):
-            reply.status = edge_status(reply.status)
-        return reply
+        question = _VERIFY.fullmatch(request.path)
+        if question is None or asks_for_verdict(request, question[2] or ""):
+            return super().refuse(error, request, operation)
+        return refuse_edge(error)
 
     async def _answer(self, request: Request, read_body: ReadBody, trace: Trace) -> Reply:
-        account, _, below = request.path[1:].partition("/")
-        name, slash, rest = below.partition("/")
-        if name == "verify":
-            trace.route = name
-            account_id = parse_id(account)
+        question = _VERIFY.fullmatch(request.path)
+        if question is not None:
+            trace.route = "verify"
+            account_id = parse_id(question[1])
             trace.account = account_id.hex
-            return await self._verify.answer(account_id, slash + rest, request, read_body)
+            return await self._verify.answer(account_id, question[2] or "", request, read_body)
+        account, _, below = request.path[1:].partition("/")
         if below == "jwks.json":
             trace.route = "jwks"
             return await self._keys.of_account(parse_id(account), request)
@@ -91,22 +97,19 @@ class KeyDoor(NeutralDoor):
         self._keys = keys
 
     async def _answer(self, request: Request, read_body: ReadBody, trace: Trace) -> Reply:  # noqa: ARG002
-        name, _, below = request.path[1:].partition("/")
+        name, slash, below = request.path[1:].partition("/")
         if below == "jwks.json":
             trace.route = "key_jwks"
             return await self._keys.of_key(parse_id(name), request)
-        if name.endswith(".pem") and not below:
+        if name.endswith(".pem") and not slash:
             trace.route = "key_pem"
             return await self._keys.pem(parse_id(name.removesuffix(".pem")), request)
         raise GatewayError(Code.ROUTE_UNKNOWN, "there is no such route")
 
 
 def parse_id(text: str) -> UUID:
-    """Return an id in either spelling, 32 hexadecimal digits or with dashes."""
-    digits = text.replace("-", "")
-    if len(digits) == 32 and len(text) in {32, 36}:
-        try:
-            return UUID(text)
-        except ValueError:
-            pass
-    raise GatewayError(Code.ROUTE_UNKNOWN, "this is not an id: 32 hexadecimal digits")
+    """Return an id in either spelling. Raises GatewayError(ROUTE_UNKNOWN)."""
+    found = read_id(text)
+    if found is None:
+        raise GatewayError(Code.ROUTE_UNKNOWN, "this is not an id: 32 hexadecimal digits")
+    return found

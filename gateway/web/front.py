@@ -13,13 +13,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.errors import Code, GatewayError
 from gateway.web import limits
 from gateway.web.client import Proxies
-from gateway.web.exchange import Reply, Request, Trace
+from gateway.web.exchange import Headers, Reply, Request, Trace
 from gateway.web.logs import describe
+from gateway.web.metrics import Metrics
 from gateway.web.neutral import neutral_refusal
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+_AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?]*")  # of an absolute-form target
 _HOST = re.compile(rb"[A-Za-z0-9._:\[\]-]{1,255}")
+_METHOD_SHOWN = 15  # characters of an unknown method in a log line; an API token has at least 16
 _NO_STORE = (b"cache-control", b"no-store")
+_CLOSE = (b"connection", b"close")
 # Behind these the rest of the request is not read, so the connection cannot serve another.
 _CLOSING = {411, 413, 414, 431}
 
@@ -49,12 +53,14 @@ class Front:
         rest: ASGIApp,
         log: Any,
         *,
+        metrics: Metrics,
         proxies: Proxies,
         public_url: str | None = None,
     ) -> None:
         self._doors = doors
         self._rest = rest
         self._log = log
+        self._metrics = metrics
         self._proxies = proxies
         self._public_url = public_url
 
@@ -67,24 +73,42 @@ class Front:
         request_id = _request_id(scope)
         trace = Trace()
         status = await self._serve(scope, receive, send, request_id, trace)
+        self._note(request_id, scope["method"], trace, status, started)
+        if status in _CLOSING:
+            await limits.discard_body(receive)
+            await send({"type": "http.response.body"})
+
+    def refuse(
+        self, method: str, target: str, code: Code, message: str
+    ) -> tuple[int, Headers, bytes]:
+        """Answer something that is not HTTP enough to be served: status, headers and body."""
+        started = perf_counter()
+        authority = _AUTHORITY.match(target)
+        path = target[authority.end() if authority else 0 :].partition("?")[0]
+        prefix, door = self._door(path)
+        trace = Trace(door[0] if door is not None else None)
+        request = Request(method, path[len(prefix) :], b"", (), uuid4().hex, None, None, "")
+        error = GatewayError(code, message)
+        reply = neutral_refusal(error) if door is None else door[1].refuse(error, request)
+        headers = [*_headers(reply, request.request_id), _CLOSE]
+        self._note(request.request_id, method[:_METHOD_SHOWN], trace, reply.status, started)
+        return reply.status, headers, b"" if method == "HEAD" else reply.body
+
+    def _note(
+        self, request_id: str, method: str, trace: Trace, status: int, started: float
+    ) -> None:
+        seconds = perf_counter() - started
+        self._metrics.answered(trace.door, trace.route, status, seconds)
         self._log.info(
             "request",
             request_id=request_id,
-            method=scope["method"],
+            method=method,
             dialect=trace.door,
             route=trace.route,
             account=trace.account,
             status=status,
-            ms=round((perf_counter() - started) * 1000, 3),
+            ms=round(seconds * 1000, 3),
         )
-
-    def refuse(self, method: str, target: str, code: Code, message: str) -> Reply:
-        """Return a refusal of something that is not HTTP enough to be served."""
-        path = target.partition("?")[0]
-        prefix, door = self._door(path)
-        request = Request(method, path[len(prefix) :], b"", (), uuid4().hex, None, None, "")
-        error = GatewayError(code, message)
-        return neutral_refusal(error) if door is None else door[1].refuse(error, request)
 
     async def _serve(
         self, scope: Scope, receive: Receive, send: Send, request_id: str, trace: Trace
@@ -170,20 +194,27 @@ class Front:
 
 
 async def send_reply(send: Send, reply: Reply, request_id: str) -> None:
-    """Send `reply` with the headers that every answer has."""
+    """Send `reply` with the headers that every answer has; a closing one is left unfinished."""
+    headers, closing = _headers(reply, request_id), reply.status in _CLOSING
+    if closing:
+        headers.append(_CLOSE)
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body, "more_body": closing})
+
+
+def _headers(reply: Reply, request_id: str) -> Headers:
     headers = [(b"x-request-id", request_id.encode()), *reply.headers]
     if reply.status not in {204, 304}:
         headers.append((b"content-type", reply.content_type))
         headers.append((b"content-length", b"%d" % len(reply.body)))
     if not any(name == b"cache-control" for name, _ in reply.headers):
         headers.append(_NO_STORE)
-    if reply.status in _CLOSING:
-        headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    await send({"type": "http.response.body", "body": reply.body})
+    return headers
 
 
 def _check(scope: Scope) -> None:
+    if scope["http_version"] not in {"1.1", "1.0"}:  # the parser lets 0.9 and 2.0 pass
+        raise GatewayError(Code.HEADER_INVALID, "this is not a valid HTTP/1.1 request")
     target = len(scope["raw_path"]) + len(scope["query_string"])
     limits.check_head(target, scope["headers"])
 

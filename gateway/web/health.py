@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from gateway.errors import GatewayError
 from gateway.keypool import KeyPool
+from gateway.simulation import Simulation
 from gateway.storage.database import STATEMENTS, Database
 from gateway.storage.feed import Feed
 from gateway.storage.migrate import LATEST
@@ -19,8 +20,11 @@ from gateway.storage.migrate import LATEST
 _PROMPT = 1.0  # seconds after which a database is reported as away
 
 
-def health_routes(database: Database, feed: Feed, pool: KeyPool) -> list[Route]:
+def health_routes(
+    database: Database, feed: Feed, pool: KeyPool, simulation: Simulation | None = None
+) -> list[Route]:
     """Return the routes that orchestrators ask."""
+    simulated = {} if simulation is None else {"simulation": simulation.shown()}
 
     async def healthz(_request: Request) -> Response:
         return _json(200, {"status": "ok"})
@@ -34,8 +38,9 @@ def health_routes(database: Database, feed: Feed, pool: KeyPool) -> list[Route]:
                 "status": "ready" if ready else "unavailable",
                 "database": "away" if applied is None else "ok",
                 "migrations": {"applied": applied, "latest": LATEST},
-                "feed": "live" if feed.trusted else "away",
+                "feed": feed.state,
                 "pool": {"ready": pool.ready, "size": pool.size},
+                **simulated,
             },
         )
 

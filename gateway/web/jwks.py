@@ -15,6 +15,7 @@ from gateway.model import Algorithm
 from gateway.storage.database import STATEMENTS, Database
 from gateway.web.exchange import Reply, Request
 
+METHODS = ("GET", "HEAD")
 _JWK_SET = b"application/jwk-set+json"
 _PEM = b"application/x-pem-file"
 _REMEMBERED = 50_000
@@ -30,15 +31,18 @@ class PublishedKeys:
 
     async def of_account(self, account_id: UUID, request: Request) -> Reply:
         """All keys of an account; an unknown account has none."""
+        _check_method(request)
         rows = await self._database.fetch(STATEMENTS.published_keys.sql, account_id)
         return self._file(request, self._set(rows), _JWK_SET)
 
     async def of_key(self, key_id: UUID, request: Request) -> Reply:
         """A set of one key, for verifiers whose tokens name no kid in their header."""
+        _check_method(request)
         return self._file(request, self._set([await self._row(key_id)]), _JWK_SET)
 
     async def pem(self, key_id: UUID, request: Request) -> Reply:
         """One key as an SPKI PEM."""
+        _check_method(request)
         row = await self._row(key_id)
         return self._file(request, spki_pem(row["spki"]), _PEM)
 
@@ -63,9 +67,7 @@ class PublishedKeys:
         return jwk
 
     def _file(self, request: Request, content: bytes, content_type: bytes) -> Reply:
-        """Answer GET and HEAD, with a strong ETag (RFC 9110 sections 8.8.3 and 13.1.2)."""
-        if request.method not in {"GET", "HEAD"}:
-            raise GatewayError(Code.METHOD_UNKNOWN, "use one of GET, HEAD")
+        """Answer with a strong ETag (RFC 9110 sections 8.8.3 and 13.1.2)."""
         etag = f'"{sha256(content).hexdigest()[:32]}"'
         headers = [
             (b"etag", etag.encode()),
@@ -75,6 +77,11 @@ class PublishedKeys:
         if _matches(request.header(b"if-none-match"), etag):
             return Reply(304, b"", content_type, headers)
         return Reply(200, content, content_type, headers)
+
+
+def _check_method(request: Request) -> None:
+    if request.method not in METHODS:
+        raise GatewayError(Code.METHOD_UNKNOWN, "use one of GET, HEAD")
 
 
 def _matches(condition: str | None, etag: str) -> bool:

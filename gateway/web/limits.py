@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
@@ -12,6 +14,7 @@ MAX_TARGET = 16 * 1024  # path and query; a token in a path has up to 8 KiB
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 32 * 1024
 MAX_HEAD = 64 * 1024  # request line and headers, as far as they are read at all
+LINGER = 1.0  # seconds that a refused client may go on sending
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
@@ -20,11 +23,11 @@ def check_head(target: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
     """Refuse what need not be read; `target` is the length of path and query in bytes.
 
     Raises GatewayError: URI_TOO_LONG, HEADERS_TOO_LARGE, BODY_TOO_LARGE, LENGTH_REQUIRED,
-    ENCODING_UNSUPPORTED.
+    ENCODING_UNSUPPORTED, HEADER_INVALID.
     """
     if target > MAX_TARGET:
         raise too_large(Code.URI_TOO_LONG)
-    count = size = 0
+    count = size = hosts = 0
     for name, value in headers:
         count += 1
         size += len(name) + len(value)
@@ -35,20 +38,41 @@ def check_head(target: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         elif name == b"content-encoding" and value.strip().lower() not in {b"", b"identity"}:
             message = "a compressed body is not supported"
             raise GatewayError(Code.ENCODING_UNSUPPORTED, message)
+        elif name == b"host":
+            hosts += 1
+    if hosts > 1:
+        raise GatewayError(Code.HEADER_INVALID, "send one Host header")
     if count > MAX_HEADERS or size > MAX_HEADER_BYTES:
         raise too_large(Code.HEADERS_TOO_LARGE)
 
 
 async def read_body(receive: Receive) -> bytes:
-    """Read the whole body. Raises GatewayError(BODY_TOO_LARGE)."""
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    while message.get("more_body"):
+    """Read the whole body.
+
+    Raises GatewayError: BODY_TOO_LARGE, BODY_MALFORMED when the client went away before its end.
+    """
+    body, more = b"", True
+    while more:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise GatewayError(Code.BODY_MALFORMED, "the body ended early")
         body += message.get("body", b"")
         if len(body) > MAX_BODY:
             raise too_large(Code.BODY_TOO_LARGE)
+        more = message.get("more_body", False)
     return body
+
+
+async def discard_body(receive: Receive) -> None:
+    """Read what is still sent behind a refusal, for `LINGER` seconds at most.
+
+    A connection closed while its client writes is reset, and the answer is lost with it (RFC 9112
+    section 9.6).
+    """
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LINGER):
+            while (await receive()).get("more_body"):
+                pass
 
 
 def too_large(code: Code) -> GatewayError:

@@ -7,25 +7,37 @@ from collections.abc import Iterator
 from urllib.parse import parse_qsl
 
 from gateway.subject import path_segments
-from gateway.verdicts import Facts, Refused
+from gateway.verdicts import Facts, Reason, Refused
 from gateway.web.exchange import Request
 
 _TOKEN = re.compile(r"ey[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _BEARER = re.compile(r"bearer +(\S+)", re.IGNORECASE)
 _COOKIE = "livepeer-jwt"
+_URL_HEADERS = frozenset({b"x-original-uri", b"x-forwarded-uri"})
 
 
 def original_url(request: Request, rest: str) -> str:
     """Return path and query of what the viewer asked the edge for.
 
     `rest` is what followed `/verify` in the path of the question. An edge puts it there itself,
-    while a header might have passed through it from the viewer, so `rest` comes first; then
-    `X-Original-URI`, then `X-Forwarded-Uri`.
+    while a header might have passed through it from the viewer, so `rest` alone decides when it
+    is there. Without it `X-Original-URI` and `X-Forwarded-Uri` do; when they are told twice and
+    differ, one of them is the viewer's: raises Refused(PATH_AMBIGUOUS).
     """
     if rest not in {"", "/"}:
         query = request.query_string.decode("latin-1")
         return f"{rest}?{query}" if query else rest
-    return request.header(b"x-original-uri") or request.header(b"x-forwarded-uri") or ""
+    told = told_urls(request)
+    if len(told) > 1:
+        raise Refused(Reason.PATH_AMBIGUOUS)
+    return next(iter(told), "")
+
+
+def told_urls(request: Request) -> set[str]:
+    """Return what the headers for it say about the original URL: at most one, if all is well."""
+    return {
+        value.decode("latin-1").strip() for name, value in request.headers if name in _URL_HEADERS
+    } - {""}
 
 
 def find_token(request: Request, url: str) -> str | None:

@@ -1,23 +1,36 @@
 """uvicorn's HTTP/1.1 protocol with a cap on what is read before a request can be refused.
 
-uvicorn keeps a request line and headers of any size in memory, and answers what its parser refuses
-in plain text. Here both get a cap and the envelope of the door they were sent to.
+uvicorn keeps a request line and headers of any size in memory, answers what its parser refuses in
+plain text and ahead of the answers still due, and takes the body of a request that offers an
+upgrade for something else. Here heads have a cap, a refusal waits for its turn and wears the
+envelope of the door it was sent to, and an offer to upgrade is ignored.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from gateway.errors import Code
-from gateway.web.limits import MAX_HEAD, too_large
+from gateway.web.limits import LINGER, MAX_HEAD, too_large
 
 if TYPE_CHECKING:
     from gateway.web.front import Front
 
 _REQUEST_LINE = re.compile(rb"\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+) +([^ \r\n]*)( HTTP/1\.[01]\r?\n)?")
+_BEGUN_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+( +[^ \r\n]*( [^\r\n]*)?)?")
+_LONGEST_WAIT = 4096  # bytes of a request line that the parser has given up
+_LONGEST_URL = 65_534  # bytes that httptools can split
+
+
+class _Refusal(NamedTuple):
+    method: str
+    target: str
+    code: Code
+    message: str
 
 
 class CappedProtocol(HttpToolsProtocol):
@@ -26,59 +39,114 @@ class CappedProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._front: Front = self.config.loaded_app
-        self._head = b""  # the first bytes of the request that is being read
+        self.url = b""  # the target of the request that is being read
+        self._head = b""  # of the request that is being read, up to the cap
         self._head_size: int | None = 0  # None once the headers are complete
+        self._garbled = False  # the parser has given up
+        self._body_due = 0  # bytes, of a request that offered an upgrade
+        self._refusal: _Refusal | None = None  # of the last request that is read
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, unless the head has grown over its cap."""
+        if self._refusal is not None:
+            return
+        self._unset_keepalive_if_required()
         if self._head_size is not None:
-            self._head = self._head or data[:MAX_HEAD]
+            self._head = (self._head + data)[:MAX_HEAD]
             self._head_size += len(data)
-        super().data_received(data)
-        if self._head_size is not None and self._head_size > MAX_HEAD:
+        if not self._garbled:
+            self._parse(data)
+        if self._garbled:
+            # The rest of a request line that has begun will tell whose envelope is right.
+            if len(self._head) > _LONGEST_WAIT or not _BEGUN_LINE.fullmatch(self._head):
+                self._refuse_garbled()
+        elif self._head_size is not None and self._head_size > MAX_HEAD:
             self._refuse_head()
-
-    def on_message_complete(self) -> None:
-        """Begin to count anew: what comes next is another head."""
-        self._head, self._head_size = b"", 0
-        super().on_message_complete()
 
     def on_headers_complete(self) -> None:
         """Stop counting: what is left is the body, which has a cap of its own."""
-        if len(self.url) > MAX_HEAD:  # httptools cannot split longer ones
+        if len(self.url) > _LONGEST_URL:
             self._refuse_head()
             return
-        self._head, self._head_size = b"", None
         super().on_headers_complete()
+        self._head, self._head_size = b"", None
+        if self.parser.should_upgrade():
+            lengths = (value for name, value in self.headers if name == b"content-length")
+            self._body_due = int(next(lengths, b"0"))
 
-    def send_400_response(self, msg: str) -> None:
+    def on_message_complete(self) -> None:
+        """Begin to count anew: what comes next is another head."""
+        if self._body_due == 0 and self._refusal is None:
+            self._head, self._head_size = b"", 0
+            super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Send a refusal when everything before it has been answered."""
+        super().on_response_complete()
+        if self._refusal is not None and self.cycle.response_complete:
+            self._send(self._refusal)
+
+    def _parse(self, data: bytes) -> None:
+        """Feed the parser, past offers to upgrade (RFC 9110 section 7.8).
+
+        The parser takes such a request to end with its headers, so the body is ours to pass on.
+        """
+        while True:
+            if self._body_due:
+                body, data = data[: self._body_due], data[self._body_due :]
+                self._body_due -= len(body)
+                self.on_body(body)
+                if self._body_due:
+                    return
+                self.on_message_complete()
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as offer:
+                data = data[offer.args[0] :]
+                continue
+            except httptools.HttpParserError:
+                self._garbled = True
+            return
+
+    def _refuse_garbled(self) -> None:
         """Answer what the parser refused; a method it does not know is one reason."""
         line = _REQUEST_LINE.match(self._head)
         if line is not None and line[3] and not _known(line[1]):
-            self._answer(line, Code.METHOD_UNKNOWN, "there is no such method")
+            self._refuse(line, Code.METHOD_UNKNOWN, "there is no such method")
         else:
-            self._answer(line, Code.HEADER_INVALID, msg)
+            self._refuse(line, Code.HEADER_INVALID, "this is not a valid HTTP/1.1 request")
 
     def _refuse_head(self) -> None:
         line = _REQUEST_LINE.match(self._head)
         in_line = line is not None and line[3] is None
         error = too_large(Code.URI_TOO_LONG if in_line else Code.HEADERS_TOO_LARGE)
-        self._answer(line, error.code, error.message)
+        self._refuse(line, error.code, error.message)
 
-    def _answer(self, line: re.Match[bytes] | None, code: Code, message: str) -> None:
+    def _refuse(self, line: re.Match[bytes] | None, code: Code, message: str) -> None:
+        if self._refusal is not None:
+            return
+        method, target = (line[1], line[2]) if line is not None else (b"", self._last_target())
+        self._refusal = _Refusal(method.decode("ascii"), target.decode("latin-1"), code, message)
+        if self.cycle is None or self.cycle.response_complete:
+            self._send(self._refusal)
+
+    def _send(self, refusal: _Refusal) -> None:
+        """Say the last word and listen for a moment longer (see `limits.discard_body`)."""
         if self.transport.is_closing():
             return
-        method, target = (line[1], line[2]) if line is not None else (b"", b"")
-        reply = self._front.refuse(method.decode("ascii"), target.decode("latin-1"), code, message)
-        headers = [
-            *reply.headers,
-            (b"content-type", reply.content_type),
-            (b"content-length", b"%d" % len(reply.body)),
-            (b"connection", b"close"),
-        ]
+        self._unset_keepalive_if_required()
+        status, headers, body = self._front.refuse(*refusal)
+        headers = [*self.server_state.default_headers, *headers]
         lines = b"".join(b"%s: %s\r\n" % header for header in headers)
-        self.transport.write(STATUS_LINE[reply.status] + lines + b"\r\n" + reply.body)
-        self.transport.close()
+        self.transport.write(STATUS_LINE[status] + lines + b"\r\n" + body)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        close = self.timeout_keep_alive_handler
+        self.timeout_keep_alive_task = self.loop.call_later(LINGER, close)
+
+    def _last_target(self) -> bytes:
+        """Return the target of this request, or of the one before it on this connection."""
+        return self.url or (b"" if self.cycle is None else self.cycle.scope["raw_path"])
 
 
 def _known(method: bytes) -> bool:

@@ -12,10 +12,12 @@ from msgspec import UNSET
 from gateway.errors import Code, GatewayError
 from gateway.sightings import Sightings
 from gateway.tokens import Verifier
-from gateway.verdicts import ANY_SUBJECT, Facts, Reason, Verdict
+from gateway.verdicts import ANY_SUBJECT, Facts, Reason, Refused, Verdict
 from gateway.web.client import Proxies
 from gateway.web.exchange import Reply, Request
-from gateway.web.playback import find_token, original_url, play_facts
+from gateway.web.metrics import Metrics
+from gateway.web.neutral import neutral_refusal
+from gateway.web.playback import find_token, original_url, play_facts, told_urls
 from schemas.verify import VerifyAnswer, VerifyRequest
 
 _encode = msgspec.json.Encoder().encode
@@ -49,11 +51,13 @@ class VerifyDoor:
         self,
         verifier: Verifier,
         plays: Sightings,
+        metrics: Metrics,
         proxies: Proxies,
         country_header: bytes | None,
     ) -> None:
         self._verifier = verifier
         self._plays = plays
+        self._metrics = metrics
         self._proxies = proxies
         self._country_header = country_header
 
@@ -65,13 +69,17 @@ class VerifyDoor:
         read_body: Callable[[], Awaitable[bytes]],
     ) -> Reply:
         """Answer one question. Raises GatewayError(UNAVAILABLE), which fails closed as 503."""
-        url = original_url(request, rest)
-        if not url and asks_for_verdict(request):
+        if asks_for_verdict(request, rest):
             return await self._explain(account_id, await read_body())
+        try:
+            url = original_url(request, rest)
+        except Refused as refusal:
+            return _edge_reply(Verdict(refusal.reason))
         token = find_token(request, url)
         if token is None:
             return _edge_reply(_TOKEN_MISSING)
-        facts = play_facts(url, request.address, self._country(request))
+        address = self._proxies.viewer(request.peer, request.headers)
+        facts = play_facts(url, address, self._country(request))
         return _edge_reply(await self._verdict(account_id, token, facts))
 
     async def _explain(self, account_id: UUID, body: bytes) -> Reply:
@@ -89,6 +97,7 @@ class VerifyDoor:
         verdict = self._verifier.verify_warm(account_id, token, facts)
         if verdict is None:
             verdict = await self._verifier.verify(account_id, token, facts)
+        self._metrics.judged(verdict.reason)
         if verdict.allowed and verdict.key is not None:
             self._plays.note(verdict.key)
         return verdict
@@ -100,25 +109,31 @@ class VerifyDoor:
         return request.header(self._country_header)
 
 
-def asks_for_verdict(request: Request) -> bool:
-    """Whether a program asks, by POST with JSON, and not an edge about a viewer's POST."""
-    content_type = request.header(b"content-type") or ""
-    is_json = content_type.partition(";")[0].strip().lower() == "application/json"
-    return request.method == "POST" and is_json and request.header(b"x-original-uri") is None
+def asks_for_verdict(request: Request, rest: str) -> bool:
+    """Whether a program asks, by POST, and not an edge about a viewer's POST of some URL."""
+    return request.method == "POST" and not rest and not told_urls(request)
 
 
-def edge_status(status: int) -> int:
-    """Return the nearest of the statuses that every edge understands: 401, 403, 503."""
-    if status >= 500:
-        return 503
-    return status if status == 401 else 403
+def refuse_edge(error: GatewayError) -> Reply:
+    """Return a refusal that is no verdict, in one of the statuses that every edge understands."""
+    reply = neutral_refusal(error)
+    if reply.status >= 500:
+        reply.status = 503
+    elif reply.status != 401:
+        reply.status = 403
+    reply.headers.append((b"x-auth-reason", error.code.encode()))
+    reply.body = _encode({"allowed": False, "reason": error.code, "message": error.message})
+    return reply
 
 
 def _asked(body: bytes) -> VerifyRequest:
     try:
-        return _decode(body)
-    except msgspec.ValidationError as error:
-        raise GatewayError(Code.BODY_INVALID, str(error)) from error
+        text = body.decode()
+        try:
+            return _decode(text)
+        except msgspec.ValidationError as error:
+            msgspec.json.decode(text)  # what is not JSON at all is told first
+            raise GatewayError(Code.BODY_INVALID, str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise GatewayError(Code.BODY_MALFORMED, "the body is not valid JSON") from error
 

@@ -166,7 +166,7 @@ def is_locked(folder: Path) -> bool:
 
 async def until(true: Callable[[], object], pause: float = 0.02) -> None:
     async with asyncio.timeout(20):
-        while not true():  # noqa: ASYNC110 - there is no event to wait for
+        while not true():
             await asyncio.sleep(pause)
 
 

@@ -81,9 +81,17 @@ FROM api_tokens t JOIN accounts a ON a.id = t.account_id
 WHERE t.digest = $1::bytea AND t.revoked_at IS NULL;
 
 -- name: touch_tokens!
--- When tokens were last used, many at once; never backwards. $1 tokens, $2 moments
+-- When tokens were last used, many at once; never backwards. Rows are locked in order, since
+-- other nodes write about the same ones. $1 tokens, $2 moments
+WITH seen AS (
+    SELECT t.id, news.at
+    FROM api_tokens t JOIN unnest($1::uuid[], $2::timestamptz[]) AS news (id, at) USING (id)
+    WHERE t.last_used_at IS NULL OR t.last_used_at < news.at
+    ORDER BY t.id
+    FOR NO KEY UPDATE OF t
+)
 UPDATE api_tokens t SET last_used_at = seen.at
-FROM unnest($1::uuid[], $2::timestamptz[]) AS seen (id, at)
+FROM seen
 WHERE t.id = seen.id AND (t.last_used_at IS NULL OR t.last_used_at < seen.at);
 
 -- name: two_accounts

@@ -6,7 +6,8 @@
 -- $12 token, $13 request id, $14 client address
 WITH slot AS (
     INSERT INTO allowances AS a (account_id, dialect, live_keys)
-    SELECT $1::uuid, $3::text, 1 WHERE $4::int > 0
+    SELECT $1::uuid, $3::text, 1
+    WHERE $4::int > 0 OR EXISTS (SELECT FROM allowances WHERE account_id = $1 AND dialect = $3)
     ON CONFLICT (account_id, dialect) DO UPDATE SET live_keys = a.live_keys + 1
         WHERE a.live_keys < coalesce(a.quota, $4)
     RETURNING a.account_id
@@ -185,9 +186,17 @@ SELECT id, account_id, project_id, algorithm, spki, fingerprint,
 FROM signing_keys WHERE fingerprint = ANY ($2::bytea[]);
 
 -- name: touch_keys!
--- When keys were last seen in a play, many at once; never backwards. $1 keys, $2 moments
+-- When keys were last seen in a play, many at once; never backwards. Rows are locked in order,
+-- since other nodes write about the same ones. $1 keys, $2 moments
+WITH seen AS (
+    SELECT k.id, news.at
+    FROM signing_keys k JOIN unnest($1::uuid[], $2::timestamptz[]) AS news (id, at) USING (id)
+    WHERE k.last_seen_at IS NULL OR k.last_seen_at < news.at
+    ORDER BY k.id
+    FOR NO KEY UPDATE OF k
+)
 UPDATE signing_keys k SET last_seen_at = seen.at
-FROM unnest($1::uuid[], $2::timestamptz[]) AS seen (id, at)
+FROM seen
 WHERE k.id = seen.id AND (k.last_seen_at IS NULL OR k.last_seen_at < seen.at);
 
 -- name: published_keys

@@ -1,0 +1,1 @@
+"""Every dialect put through the same cases: one case file per dialect."""
