@@ -138,7 +138,10 @@ class Minter:
         try:
             pem = unseal(master_key, row["sealed"], _context(account_id, row["id"]))
         except ValueError:
-            message = "KEYFERRY_MASTER_KEY is not the one that sealed this account's minting key"
+            message = (
+                "KEYFERRY_MASTER_KEY is not the one that sealed this account's minting key: "
+                "set the former one, or rotate the key"
+            )
             raise GatewayError(Code.NOT_CONFIGURED, message) from None
         return _MintingKey(row["id"], load_private(pem))
 

@@ -1,0 +1,3 @@
+-- name: announce
+-- Tells every feed on this database. $1 word
+SELECT pg_notify('keyferry', $1::text);

@@ -1,0 +1,136 @@
+"""Creates of RSA keys: out of a full stock, in a burst, and from a dry one against raw generation.
+
+These burn key pairs, 17 to 20 per second and core, so they are counted and few.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from statistics import median
+
+import click
+
+from tests.bench.compare import Comparison, Row
+from tests.bench.furniture import LIVEPEER, as_tenant, keys_of
+from tests.bench.load import Ask, Load, Wave
+from tests.bench.report import Report, Table, spread
+from tests.bench.servers import Bench, Server, filled
+from tests.service import make_tenant
+
+_ACCOUNTS = 32
+_SUSTAINED = 0.95  # of raw generation, at least
+_RAW = """
+import os, sys, threading, time
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+end, made = time.monotonic() + float(sys.argv[1]), []
+os.nice(19)
+def work():
+    while time.monotonic() < end:
+        generate_private_key(65537, 2048)
+        made.append(time.monotonic())
+threads = [threading.Thread(target=work) for _ in os.sched_getaffinity(0)]
+[thread.start() for thread in threads]; [thread.join() for thread in threads]
+print(sum(moment < end for moment in made))
+"""
+
+
+def creates(bench: Bench, server: Server) -> list[Ask]:
+    """Return creates through Cloudflare's door by many accounts in turn."""
+    names = (f"maker-{number}" for number in range(_ACCOUNTS))
+    makers = [make_tenant(bench.house, server.url, name) for name in names]
+    return [as_tenant(maker, "POST", keys_of(maker)) for maker in makers]
+
+
+def measure_warm(bench: Bench, report: Report, control: Row, naive: list[Row], rounds: int) -> None:
+    """Measure creates from a full stock, which is being refilled on all cores meanwhile."""
+    size, some, few = (200, 100, 60) if report.short else (2000, 600, 300)
+    comparison = Comparison(control)
+    with bench.keyferry({"KEYFERRY_POOL_SIZE": str(size)}) as server:
+        fill = filled(server)
+        wave = Wave(server.url, creates(bench, server), bench.folder)
+        crowd = Row("create, warm pool", server, wave, goal=0.20, limit=some)
+        alone = Row("create, warm pool, 1 connection", server, wave, connections=1, limit=few)
+        burst = Row(f"create, burst of {size:,}", server, wave, goal=0.20, limit=size)
+        for _ in range(rounds):
+            comparison.measure([naive[0], naive[1], crowd], 30)
+            filled(server)
+            comparison.measure([alone], 30)
+            filled(server)
+        for _ in range(min(rounds, 3)):
+            comparison.measure([burst], 60)
+            filled(server)
+    rows = [naive[0], naive[1], crowd, alone, burst]
+    _keep(report, comparison, rows, fill, size)
+
+
+def _keep(report: Report, comparison: Comparison, rows: list[Row], fill: float, size: int) -> None:
+    _, lone_naive, _, alone, _ = rows
+    ratio = alone.middle("p50") / lone_naive.middle("p50")
+    note = (
+        f"At 1 connection the p50 is {ratio:.2f} times the naive INSERT's (goal 1.50), the p99 "
+        f"{alone.middle('p99') / 1000:.1f} ms (goal 10) while the stock is refilled on all cores. "
+        f"The first {size:,} key pairs took {fill:.0f} s."
+    )
+    report.add(comparison.table("Creates from a full stock", rows, note))
+    report.warnings += comparison.faults(rows)
+    report.missed += comparison.missed(rows)
+    report.figures["warm"] = comparison.figures(rows)
+    report.figures["warm_p50_to_naive"] = ratio
+
+
+def measure_dry(bench: Bench, report: Report, rounds: int) -> None:
+    """Measure sustained creates from an empty stock, raw generation, and what else suffers."""
+    seconds = 3 if report.short else 10
+    raw: list[float] = []
+    made: list[Load] = []
+    calm: list[Load] = []
+    loaded: list[Load] = []
+    with bench.keyferry({"KEYFERRY_POOL_SIZE": "1"}) as server:
+        asks = creates(bench, server)
+        dry = Wave(server.url, asks, bench.folder)
+        listing = as_tenant(make_tenant(bench.house, server.url, "lister"), "GET", LIVEPEER)
+        lists = Wave(server.url, [listing], bench.folder)
+        for _ in range(rounds):
+            filled(server)
+            calm.append(lists.run(2, 4))
+            raw.append(_generate(seconds))
+            made.append(dry.run(seconds, _ACCOUNTS))
+            filled(server)
+            with dry.running(seconds + 2, _ACCOUNTS):
+                loaded.append(lists.run(2, 4))
+    _keep_dry(report, raw, made, calm, loaded)
+
+
+def _keep_dry(
+    report: Report, raw: list[float], made: list[Load], calm: list[Load], loaded: list[Load]
+) -> None:
+    rates = [load.rate for load in made]
+    ratios = [rate / base for rate, base in zip(rates, raw, strict=True)]
+    quiet, busy = (median(load.p99 for load in loads) / 1000 for loads in (calm, loaded))
+    if not all(load.good for load in (*made, *calm, *loaded)):
+        report.warnings.append("creates from a dry stock: some answers were not as they should be")
+    rows = [
+        ["raw generate_private_key per second", f"{median(raw):.1f}", f"{spread(raw):.0%}", ""],
+        ["creates per second, dry", f"{median(rates):.1f}", f"{spread(rates):.0%}", ""],
+        ["creates / raw", f"{median(ratios):.2f}", f"{spread(ratios):.0%}", f"≥ {_SUSTAINED}"],
+        ["list p99 ms, nothing else going on", f"{quiet:.2f}", "", ""],
+        ["list p99 ms, during dry creates", f"{busy:.2f}", "", f"≤ {3 * quiet:.2f}"],
+    ]
+    note = (
+        "Raw generation and creates take turns on the same cores, one thread on each, at the same "
+        "lowest priority."
+    )
+    report.add(Table("Creates from a dry stock", ["", "median", "spread", "goal"], rows, note))
+    if median(ratios) < _SUSTAINED:
+        report.missed.append(f"sustained creates: {median(ratios):.2f} of raw generation")
+    report.figures["dry"] = {"raw": raw, "creates": rates, "ratios": ratios}
+
+
+def _generate(seconds: int) -> float:
+    """Return how many RSA-2048 keys all cores make per second with nothing around it."""
+    command = [sys.executable, "-c", _RAW, str(seconds)]
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    if told.returncode:
+        raise click.ClickException(told.stderr)
+    return int(told.stdout) / seconds

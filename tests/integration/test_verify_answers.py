@@ -1,0 +1,107 @@
+"""The door for edges: what it answers, in status, headers and body, and when that changes."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from urllib.parse import quote, unquote
+from uuid import UUID, uuid4
+
+import pytest
+
+from gateway.verdicts import EXPLANATIONS, Reason
+from tests.player import Player, sign
+from tests.vectors.forge import VIDEO, TestKey
+
+MINE = f"/{VIDEO}/index.m3u8"
+
+
+@pytest.fixture(scope="module")
+def token(key: TestKey) -> str:
+    return sign(key)
+
+
+@pytest.mark.parametrize("subject", [VIDEO, "a b", "Zoë ⛴", 'x"\\,;=', "%2F", "a@b.c~d_e-f"])
+def test_headers_and_body_of_a_yes(player: Player, key: TestKey, subject: str) -> None:
+    expires = int(time.time()) + 60
+    text = sign(key, sub=subject, exp=expires + 0.75)
+    answer = player.ask(f"/{text}/a")
+    assert answer.status_code == 200
+    assert answer.headers["x-auth-reason"] == "allowed"
+    assert answer.headers["x-auth-kid"] == key.kid
+    assert answer.headers["x-auth-exp"] == str(expires)
+    shown = answer.headers["x-auth-sub"]
+    assert (unquote(shown), shown) == (subject, quote(subject, safe=""))
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["content-type"] == "application/json"
+    message = EXPLANATIONS[Reason.ALLOWED]
+    assert answer.json() == {"allowed": True, "reason": "allowed", "message": message}
+
+
+def test_headers_of_a_no_say_what_is_known(player: Player, key: TestKey) -> None:
+    def known(text: str) -> set[str]:
+        headers = player.ask(f"{MINE}?token={text}").headers
+        return {name for name in headers if name.startswith("x-auth-")} - {"x-auth-reason"}
+
+    assert known("x.y.z") == set()
+    assert known(sign(key, {"alg": "RS256", "kid": uuid4().hex})) == set()
+    assert known(sign(key, sub=...)) == {"x-auth-kid"}
+    assert known(sign(key, exp=1)) == {"x-auth-kid", "x-auth-sub", "x-auth-exp"}
+
+
+def test_downloads(player: Player, key: TestKey) -> None:
+    """Cloudflare's URLs of downloads have a segment that says so."""
+    plain, downloadable = sign(key), sign(key, downloadable=True)
+    for url in ("/{}/downloads/default.mp4", f"/{VIDEO}/%64ownloads/a.mp4?token={{}}"):
+        assert player.ask(url.format(plain)).headers["x-auth-reason"] == "download_refused"
+        assert player.ask(url.format(downloadable)).status_code == 200
+    assert player.ask(f"/{downloadable}/manifest/video.m3u8").status_code == 200
+    assert player.ask(f"/{plain}/manifest/downloads.m3u8").status_code == 200
+
+
+def test_the_state_of_the_key(player: Player) -> None:
+    key = player.make_key()
+    text = sign(key)
+    assert player.play(text) == "allowed"
+    player.disable(key)
+    assert player.play(text) == "key_disabled"
+    player.disable(key, disabled=False)
+    assert player.play(text) == "allowed"
+    player.delete(key)
+    assert player.play(text) == "key_deleted"
+
+
+def test_other_accounts(player: Player, token: str) -> None:
+    """A foreign key looks like none, and so does every key in an account that is not there."""
+    other = player.other()
+    unknown = replace(other, tenant=replace(other.tenant, account_id=uuid4().hex))
+    for stranger in (other, unknown):
+        assert stranger.play(token) == "key_unknown"
+
+
+def test_a_suspended_account_still_plays(player: Player) -> None:
+    """What was sold is delivered: a suspension stops the API. Keys are what stops plays."""
+    suspended = player.other()
+    text, house = sign(suspended.make_key()), suspended.tenant.house
+    house.run(house.accounts.suspend(UUID(suspended.tenant.account_id), suspended=True))
+    assert suspended.explain(token=text).json()["allowed"] is True
+    assert suspended.play(text) == "allowed"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("account", ["", "x", "0x" + "1" * 30, "1_" * 16, "{" + "1" * 30 + "}"])
+def test_what_is_no_account(player: Player, account: str, method: str) -> None:
+    for rest in ("/", MINE):
+        answer = player.http.request(
+            method,
+            player.tenant.url,
+            extensions={"target": f"/accounts/{account}/verify{rest}".encode()},
+        )
+        assert (answer.status_code, answer.headers["x-auth-reason"]) == (403, "route_unknown")
+        assert answer.json()["allowed"] is False
+
+
+def test_both_spellings_of_the_account(player: Player, token: str) -> None:
+    for account in (player.tenant.account_id, str(UUID(player.tenant.account_id)).upper()):
+        url = f"{player.tenant.url}/accounts/{account}/verify{MINE}?token={token}"
+        assert player.http.get(url).status_code == 200
