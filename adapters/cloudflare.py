@@ -47,7 +47,7 @@ from schemas import cloudflare as wire
 _READ = frozenset({Scope.KEYS_READ, Scope.KEYS_WRITE})
 _WRITE = frozenset({Scope.KEYS_WRITE})
 _ID = re.compile(r"[0-9a-f]{32}")
-_VIDEO_ID = re.compile(r"[^\x00-\x20\x7f/]{1,256}")
+_VIDEO_ID = re.compile(r"(?!\.+\Z)[^\x00-\x20\x7f/]{1,256}")
 _BEARER = re.compile(r"bearer +(\S+)", re.IGNORECASE)
 _MINTING = frozenset({Scope.TOKENS_WRITE})
 _MINT = "/accounts/{account_id}/stream/{video_id:text}/token"

@@ -25,6 +25,7 @@ import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import lru_cache
 from uuid import UUID
 
 import msgspec
@@ -246,11 +247,16 @@ def _shown(key: SigningKey, private_pem: bytes | None = None) -> wire.SigningKey
         user_id=str(key.account_id),
         created_at=_milliseconds(key.created_at),
         last_seen=UNSET if key.last_seen_at is None else _milliseconds(key.last_seen_at),
-        public_key=b64encode(spki_pem(key.spki)).decode(),
+        public_key=_public_key(key.spki),
         disabled=UNSET if key.disabled is None else key.disabled,
         project_id=str(key.project_id),
         private_key=UNSET if private_pem is None else b64encode(private_pem).decode(),
     )
+
+
+@lru_cache(maxsize=4096)  # it never changes, and every list shows it
+def _public_key(spki: bytes) -> str:
+    return b64encode(spki_pem(spki)).decode()
 
 
 def _milliseconds(moment: datetime) -> int:

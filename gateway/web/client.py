@@ -51,7 +51,9 @@ class Proxies:
         address, told = peer, False
         if not self.trusts(peer):
             return address, told
-        hops = b",".join(value for name, value in headers if name == b"x-forwarded-for")
+        hops = b",".join([value for name, value in headers if name == b"x-forwarded-for"])
+        if not hops:
+            return address, told
         for hop in reversed(hops.decode("latin-1").split(",")):
             parsed = _parse(hop)
             if parsed is None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from secrets import token_hex
 from time import perf_counter
 from typing import Any, Protocol
-from uuid import uuid4
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -87,7 +87,7 @@ class Front:
         path = target[authority.end() if authority else 0 :].partition("?")[0]
         prefix, door = self._door(path)
         trace = Trace(door[0] if door is not None else None)
-        request = Request(method, path[len(prefix) :], b"", (), uuid4().hex, None, None, "")
+        request = Request(method, path[len(prefix) :], b"", (), token_hex(16), None, None, "")
         error = GatewayError(code, message)
         reply = neutral_refusal(error) if door is None else door[1].refuse(error, request)
         headers = [*_headers(reply, request.request_id), _CLOSE]
@@ -223,4 +223,4 @@ def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
             return str(value, "ascii")
-    return uuid4().hex
+    return token_hex(16)

@@ -75,7 +75,7 @@ PROFILES = {
             patience=10.0,
             dropped=20,
         ),
-        Profile("steady", (Phase(300, _CALM),), accounts=50, period=5),
+        Profile("steady", (Phase(300, _CALM),), accounts=50, period=5, dropped=10),
         Profile(
             "burst",
             (
@@ -88,7 +88,8 @@ PROFILES = {
             accounts=50,
             period=1,
             patience=2.0,
+            dropped=10,
         ),
-        Profile("soak", (Phase(1800, _CALM),), accounts=50, period=10),
+        Profile("soak", (Phase(1800, _CALM),), accounts=50, period=10, dropped=60),
     )
 }
