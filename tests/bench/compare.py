@@ -12,7 +12,17 @@ from tests.bench.report import Table, spread
 from tests.bench.servers import Server
 
 NOISY = 0.15
-_COLUMNS = ["", "per second", "spread", "of control", "p50 ms", "p99 ms", "CPU µs", "PostgreSQL µs"]
+_COLUMNS = [
+    "",
+    "per second",
+    "spread",
+    "of control",
+    "by CPU",
+    "p50 ms",
+    "p99 ms",
+    "CPU µs",
+    "PostgreSQL µs",
+]
 
 
 def nothing() -> None:
@@ -76,8 +86,8 @@ class Row:
             "broken": sum(load.broken for load in self.loads),
         }
 
-    def texts(self) -> list[str]:
-        """Return the row of the table."""
+    def texts(self, control: float) -> list[str]:
+        """Return the row of the table; `control` is that one's CPU microseconds per request."""
         if not all(load.good for load in self.loads):
             bad = f"{sum(load.refused + load.broken for load in self.loads)} bad answers"
             return [self.name, "INVALID", bad, *("-" for _ in _COLUMNS[3:])]
@@ -89,6 +99,7 @@ class Row:
             f"{self.middle('rate'):,.0f}",
             f"{spread([load.rate for load in self.loads]):.0%}",
             ratio,
+            f"{control / self.cpu('loops'):.2f}",
             f"{self.middle('p50') / 1000:.2f}",
             f"{self.middle('p99') / 1000:.2f}",
             f"{self.cpu('loops'):.0f}",
@@ -107,8 +118,7 @@ class Comparison:
     def measure(self, rows: list[Row], seconds: int) -> None:
         """Measure each row once, each right after the control."""
         for row in rows:
-            control = self.lone if row.connections == 1 else self.control
-            row.measure(seconds, control.measure(1, None).rate)
+            row.measure(seconds, self._control(row).measure(1, None).rate)
 
     def figures(self, rows: list[Row]) -> dict[str, object]:
         """Return everything measured, by row."""
@@ -135,6 +145,9 @@ class Comparison:
             if row.goal is not None and median(row.ratios) < row.goal
         ]
 
+    def _control(self, row: Row) -> Row:
+        return self.lone if row.connections == 1 else self.control
+
     @property
     def _controls(self) -> list[Row]:
         """The controls that something was compared with."""
@@ -142,4 +155,5 @@ class Comparison:
 
     def table(self, title: str, rows: list[Row], note: str = "") -> Table:
         """Return the table of the control and `rows`."""
-        return Table(title, _COLUMNS, [row.texts() for row in (*self._controls, *rows)], note)
+        texts = [row.texts(self._control(row).cpu("loops")) for row in (*self._controls, *rows)]
+        return Table(title, _COLUMNS, texts, note)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.test_sdks import make_environment
+from tests.clients.environments import python_with
 from tests.edges.harness import binary
 from tests.service import open_folder
 
@@ -91,6 +91,6 @@ def test_a_token_plays_through_nginx_until_its_key_is_deleted(place: Path) -> No
 )
 def test_sdk_calls(place: Path, heading: str, last: str, environment: str) -> None:
     (place / "sample.py").write_text(blocks("python", heading, last))
-    shown = run(place, f"{make_environment(environment)} sample.py")
+    shown = run(place, f"{python_with(environment)} sample.py")
     assert "new key" in shown
     assert "all keys" in shown

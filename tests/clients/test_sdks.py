@@ -8,16 +8,12 @@ doors show.
 from __future__ import annotations
 
 import base64
-import fcntl
 import functools
-import hashlib
 import json
 import os
 import subprocess
-import sys
 import time
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import httpx2
@@ -28,10 +24,12 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
+from tests.clients.environments import HERE, python_with
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-HERE = Path(__file__).parent
 NOW = int(time.time())
 VIDEO = "ea95132c15732412d22c1476fa83f27a"
 
@@ -75,24 +73,7 @@ def livepeer_public_half(account: Service, kid: str) -> bytes:
 @pytest.fixture(scope="session")
 def sdk_python() -> Callable[[str], Path]:
     """Give the Python of an SDK's virtual environment, which is made once and kept."""
-    return functools.cache(make_environment)
-
-
-def make_environment(name: str) -> Path:
-    """Install `requirements/<name>.txt` beside the suite's own environment, unless it is there."""
-    requirements = HERE / "requirements" / f"{name}.txt"
-    digest = hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]
-    home = Path(sys.prefix) / "clients" / f"{name}-{digest}"
-    python, finished = home / "bin" / "python", home / "finished"
-    home.mkdir(parents=True, exist_ok=True)
-    with (home.parent / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # until closed: suites may run side by side
-        if not finished.exists():
-            install = ["install", "-q", "--disable-pip-version-check", "-r", str(requirements)]
-            subprocess.run([sys.executable, "-m", "venv", "--clear", home], check=True)
-            subprocess.run([str(python), "-m", "pip", *install], check=True)
-            finished.touch()
-    return python
+    return functools.cache(python_with)
 
 
 def run(python: Path, program: str, account: Service, base: str) -> Made:
