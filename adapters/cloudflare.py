@@ -221,4 +221,4 @@ def _private_jwk(made: NewKey) -> bytes:
 
 def _rfc3339(moment: datetime) -> str:
     """Return a moment in UTC with six digits, even when they are zero (RFC 3339)."""
-    return f"{moment:%Y-%m-%dT%H:%M:%S.%f}Z"
+    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

@@ -122,7 +122,8 @@ class Feed:
                 await self._heartbeat(connection)
                 self._enter("live")
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(lost.wait(), self._staleness / 4)
+                    async with asyncio.timeout(self._staleness / 4):
+                        await lost.wait()
             raise ConnectionError("the listening connection was closed")
         finally:
             connection.terminate()
@@ -139,7 +140,8 @@ class Feed:
         self._heard_hello.clear()
         await self._announce(self._hello)
         try:
-            await asyncio.wait_for(self._heard_hello.wait(), self._staleness)
+            async with asyncio.timeout(self._staleness):
+                await self._heard_hello.wait()
         except TimeoutError as error:
             message = (
                 "LISTEN hears nothing of the database where changes are made: "

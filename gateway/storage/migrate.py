@@ -43,17 +43,20 @@ LATEST = len(migrations())
 """The schema version that this code works with."""
 
 
-async def migrate(dsn: str) -> list[int]:
+async def migrate(dsn: str, folder: Path = FOLDER) -> list[int]:
     """Bring the database up to date and return the versions applied by this call.
 
     Safe to run on many nodes at once: they take turns by an advisory lock. A migration that fails
     leaves nothing of itself behind. Raises GatewayError(UNAVAILABLE).
     """
+    wanted = migrations(folder)
     connection = await connect(dsn)
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
         await connection.execute(_LEDGER)
-        return [await _apply(connection, migration) for migration in await _pending(connection)]
+        return [
+            await _apply(connection, migration) for migration in await _pending(connection, wanted)
+        ]
     finally:
         await connection.close()  # which also gives the lock back
 
@@ -65,16 +68,16 @@ async def pending(dsn: str) -> list[int]:
     """
     connection = await connect(dsn)
     try:
-        return [migration.version for migration in await _pending(connection)]
+        return [migration.version for migration in await _pending(connection, migrations())]
     finally:
         await connection.close()
 
 
-async def _pending(connection: Any) -> list[Migration]:
+async def _pending(connection: Any, wanted: list[Migration]) -> list[Migration]:
     current = 0
     if await connection.fetchval("SELECT to_regclass('schema_migrations') IS NOT NULL"):
         current = await connection.fetchval("SELECT max(version) FROM schema_migrations") or 0
-    return [migration for migration in migrations() if migration.version > current]
+    return [migration for migration in wanted if migration.version > current]
 
 
 async def _apply(connection: Any, migration: Migration) -> int:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+from collections.abc import MutableMapping
+from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
 import msgspec
 import structlog
 
 _REDACTED = "[redacted]"
+_encode = msgspec.json.Encoder(enc_hook=lambda _value: _REDACTED).encode
 
 
 def open_log(form: str = "auto", stream: BinaryIO | None = None) -> Any:
@@ -19,15 +22,14 @@ def open_log(form: str = "auto", stream: BinaryIO | None = None) -> Any:
     `form` is "json", "text", or "auto": text in a terminal, JSON elsewhere.
     """
     out = stream or sys.stderr.buffer
-    processors: list[Any] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
+    processors: list[Any] = [_line]
     if form == "text" or (form == "auto" and out.isatty()):
-        console = structlog.dev.ConsoleRenderer(colors=out.isatty())
-        processors += [console, _to_bytes]
-    else:
-        processors.append(structlog.processors.JSONRenderer(serializer=_json))
+        processors = [
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.dev.ConsoleRenderer(colors=out.isatty()),
+            _to_bytes,
+        ]
     logger = structlog.BytesLogger(out)
     return structlog.wrap_logger(
         logger,
@@ -66,9 +68,11 @@ class _Forward(logging.Handler):
         self._log.warning("server", message=record.getMessage(), **fields)
 
 
-def _json(event: object, **_options: object) -> bytes:
+def _line(_logger: object, method: str, event: MutableMapping[str, Any]) -> bytes:
     """Encode a log line; what is no plain value is redacted, whatever it may hold."""
-    return msgspec.json.encode(event, enc_hook=lambda _value: _REDACTED)
+    event["level"] = method
+    event["timestamp"] = datetime.now(UTC).isoformat().removesuffix("+00:00") + "Z"
+    return _encode(event)
 
 
 def _to_bytes(_logger: object, _method: str, text: str) -> bytes:

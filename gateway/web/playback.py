@@ -55,7 +55,7 @@ def play_facts(url: str, address: str | None, country: str | None) -> Facts:
 
 
 def _is_download(path: str | None) -> bool:
-    if path is None:
+    if path is None or ("downloads" not in path and "%" not in path):
         return False
     try:
         return "downloads" in path_segments(path)
@@ -66,13 +66,26 @@ def _is_download(path: str | None) -> bool:
 def _tokens(request: Request, url: str) -> Iterator[str | None]:
     path, _, query = url.partition("?")
     yield next(filter(_TOKEN.fullmatch, path.split("/")), None)
-    fields = dict(reversed(parse_qsl(query, errors="replace"))) if query else {}
+    fields = _fields(query)
     yield fields.get("token")
     yield fields.get("jwt")
     bearer = _BEARER.fullmatch(request.header(b"authorization") or "")
     yield bearer[1] if bearer is not None else None
     yield request.header(b"livepeer-jwt")
     yield _cookie(request.header(b"cookie") or "")
+
+
+def _fields(query: str) -> dict[str, str]:
+    """Return the query's fields, the first one of a name counting. Most need no decoding."""
+    if "%" in query or "+" in query:
+        pairs = parse_qsl(query, errors="replace")
+    else:
+        pairs = [(name, value) for name, _, value in map(_split, query.split("&"))]
+    return dict(reversed(pairs))
+
+
+def _split(pair: str) -> tuple[str, str, str]:
+    return pair.partition("=")
 
 
 def _cookie(header: str) -> str | None:

@@ -12,7 +12,7 @@ from msgspec import UNSET
 from gateway.errors import Code, GatewayError
 from gateway.sightings import Sightings
 from gateway.tokens import Verifier
-from gateway.verdicts import ANY_SUBJECT, Facts, Reason, Refused, Verdict
+from gateway.verdicts import ANY_SUBJECT, EXPLANATIONS, Facts, Reason, Refused, Verdict
 from gateway.web.client import Proxies
 from gateway.web.exchange import Reply, Request
 from gateway.web.metrics import Metrics
@@ -42,6 +42,14 @@ _FORBIDDEN = frozenset(
         Reason.BLOCKED,
     }
 )
+
+# The body tells the reason and nothing else, so there is one for each.
+_BODIES = {
+    reason: _encode(
+        {"allowed": reason is Reason.ALLOWED, "reason": reason, "message": EXPLANATIONS[reason]}
+    )
+    for reason in Reason
+}
 
 
 class VerifyDoor:
@@ -146,10 +154,7 @@ def _edge_reply(verdict: Verdict) -> Reply:
         headers.append((b"x-auth-sub", quote(verdict.subject, safe="").encode()))
     if verdict.expires is not None:
         headers.append((b"x-auth-exp", b"%d" % verdict.expires))
-    body = _encode(
-        {"allowed": verdict.allowed, "reason": verdict.reason, "message": verdict.message}
-    )
-    return Reply(_status(verdict), body, headers=headers)
+    return Reply(_status(verdict), _BODIES[verdict.reason], headers=headers)
 
 
 def _status(verdict: Verdict) -> int:
