@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from base64 import b64decode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -119,12 +119,13 @@ class Player:
         return self.http.post(url, json=members)
 
     def mint(
-        self, video: str = VIDEO, *, token: str | None = None, **body: object
+        self, body: Mapping[str, object] | None = None, *, video: str = VIDEO, token: str = ""
     ) -> httpx2.Response:
         """Ask Cloudflare's door for a playback token."""
         account = f"{self.tenant.url}/client/v4/accounts/{self.tenant.account_id}"
         bearer = {"Authorization": f"Bearer {token or self.tenant.token}"}
-        return self.http.post(f"{account}/stream/{video}/token", json=body, headers=bearer)
+        url = f"{account}/stream/{video}/token"
+        return self.http.post(url, json=dict(body or {}), headers=bearer)
 
     @property
     def cloudflare(self) -> Visitor:

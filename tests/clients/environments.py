@@ -46,7 +46,7 @@ def node_modules() -> Path:
         command = [str(programs / "npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
         path = f"{programs}{os.pathsep}{os.environ['PATH']}"
         subprocess.run(
-            [*command, "--silent"], cwd=home, env=os.environ | {"PATH": path}, check=True
+            [*command, "--loglevel=error"], cwd=home, env=os.environ | {"PATH": path}, check=True
         )
 
     return _made("node-modules", _NODE_FILES, install) / "node_modules"

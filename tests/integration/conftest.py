@@ -8,11 +8,11 @@ import httpx2
 import pytest
 
 from tests.bystander import Bystander, meet, unharmed
+from tests.minting import MASTER_KEY
 from tests.player import Player
 from tests.service import House, Tenant, serve
 from tests.vectors.forge import TestKey
 
-MASTER_KEY = "bWFzdGVyIGtleSBvZiB0aGUgaW50ZWdyYXRpb24gdHM="
 # Nothing that the doors of verification, minting and the gate look at is as by default.
 EQUIPMENT = {
     "KEYFERRY_POOL_SIZE": "4",

@@ -1,62 +1,19 @@
-"""Tokens minted with a private half that is sent along, and what every minted token says."""
+"""What minted tokens say, what can be wished for, and that they play as wished."""
 
 from __future__ import annotations
 
-import json
 import time
-from base64 import b64encode
-from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
 
-import httpx2
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    KeySerializationEncryption,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
 
-from gateway.jws import b64url_decode
-from gateway.model import Algorithm, Scope
 from tests.conformance.case import compact
+from tests.minting import claims_of, refused, texts_of, token_in
 from tests.player import Player
-from tests.vectors.forge import VIDEO, TestKey
+from tests.vectors.forge import VIDEO
 
 HOUR, DAY = 3600, 86_400
-Private = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
-
-
-def pem(
-    private: Private,
-    form: PrivateFormat = PrivateFormat.TraditionalOpenSSL,
-    lock: KeySerializationEncryption | None = None,
-) -> str:
-    """A private key as the doors hand it out."""
-    return b64encode(private.private_bytes(Encoding.PEM, form, lock or NoEncryption())).decode()
-
-
-def token_in(answer: httpx2.Response) -> str:
-    assert answer.status_code == 200, answer.text
-    return str(answer.json()["result"]["token"])
-
-
-def parts(token: str) -> list[str]:
-    """Header and payload as they are written."""
-    return [b64url_decode(part.encode()).decode() for part in token.split(".")[:2]]
-
-
-def refused(answer: httpx2.Response, status: int, code: int) -> str:
-    assert answer.status_code == status, answer.text
-    [error] = answer.json()["errors"]
-    assert error["code"] == code
-    assert answer.json()["result"] is None
-    return str(error["message"])
 
 
 @pytest.fixture(scope="module")
@@ -71,16 +28,14 @@ def own(made: dict[str, str]) -> dict[str, str]:
     return {"id": made["id"], "pem": made["pem"]}
 
 
-# --- what a token says ---------------------------------------------------------------------------
-
-
 def test_a_token_without_wishes(player: Player, own: dict[str, str]) -> None:
     before = int(time.time())
-    answer = player.mint(**own)
+    answer = player.mint(own)
     after = int(time.time())
-    header, payload = parts(token_in(answer))
+    token = token_in(answer)
+    header, payload = texts_of(token)
     assert header == compact({"alg": "RS256", "kid": own["id"]})
-    claims = json.loads(payload)
+    claims = claims_of(token)
     assert payload == compact({name: claims[name] for name in ("sub", "kid", "exp", "nbf")})
     assert (claims["sub"], claims["kid"]) == (VIDEO, own["id"])
     assert before + HOUR <= int(claims["exp"]) <= after + HOUR
@@ -100,22 +55,22 @@ def test_a_token_with_every_wish(player: Player, own: dict[str, str]) -> None:
         "nbf": now - 60,
         "exp": now + 60,
     }
-    _, payload = parts(token_in(player.mint(**own, **wishes, unknown="ignored")))
+    _, payload = texts_of(token_in(player.mint({**own, **wishes, "unknown": 1})))
     times = {"exp": str(now + 60), "nbf": str(now - 60)}
     optional = {"downloadable": True, "accessRules": rules, "flags": {"original": True}}
     assert payload == compact({"sub": VIDEO, "kid": own["id"], **times, **optional})
 
 
 def test_what_is_said_emptily_is_kept(player: Player, own: dict[str, str]) -> None:
-    token = token_in(player.mint(**own, downloadable=False, accessRules=[], flags={}))
-    claims = json.loads(parts(token)[1])
+    token = token_in(player.mint({**own, "downloadable": False, "accessRules": [], "flags": {}}))
+    claims = claims_of(token)
     assert (claims["downloadable"], claims["accessRules"], claims["flags"]) == (False, [], {})
     assert player.ask(f"/{token}/downloads/default.mp4").status_code == 403
 
 
 def test_it_plays_as_wished(player: Player, own: dict[str, str]) -> None:
     plain, downloadable = (
-        token_in(player.mint(**own, **wish)) for wish in ({}, {"downloadable": True})
+        token_in(player.mint({**own, **wish})) for wish in ({}, {"downloadable": True})
     )
     for token in (plain, downloadable):
         assert player.ask(f"/{token}/manifest/video.m3u8").status_code == 200
@@ -123,15 +78,15 @@ def test_it_plays_as_wished(player: Player, own: dict[str, str]) -> None:
     assert player.ask(f"/{plain}/downloads/default.mp4").status_code == 403
     assert player.ask(f"/{downloadable}/downloads/default.mp4").status_code == 200
     rules = [{"type": "ip.src", "action": "block", "ip": ["203.0.113.0/24"]}]
-    ruled = token_in(player.mint(**own, accessRules=rules))
+    ruled = token_in(player.mint({**own, "accessRules": rules}))
     for address, reason in (("203.0.113.9", "blocked_address"), ("192.0.2.1", "allowed")):
         assert player.play(ruled, [("X-Forwarded-For", address)]) == reason
-    soon = token_in(player.mint(**own, nbf=int(time.time()) + 600))
+    soon = token_in(player.mint({**own, "nbf": int(time.time()) + 600}))
     assert player.play(soon) == "not_yet_valid"
 
 
 def test_other_libraries_take_it(player: Player, own: dict[str, str], made: dict[str, str]) -> None:
-    token = token_in(player.mint(**own))
+    token = token_in(player.mint(own))
     public = player.fetch(f"/keys/{made['id']}.pem").content
     assert jwt.decode(token, public, ["RS256"])["sub"] == VIDEO
 
@@ -140,18 +95,20 @@ def test_other_libraries_take_it(player: Player, own: dict[str, str], made: dict
     ("spelled", "video"),
     [
         ("my-video", "my-video"),
-        ("a%20b" * 0 + "%C3%A9t%C3%A9", "été"),
+        ("%C3%A9t%C3%A9", "été"),
         ("%2541", "%41"),
         ("x" * 256, "x" * 256),
     ],
 )
 def test_video_ids(player: Player, own: dict[str, str], spelled: str, video: str) -> None:
-    token = token_in(player.mint(spelled, **own))
-    assert json.loads(parts(token)[1])["sub"] == video
+    token = token_in(player.mint(own, video=spelled))
+    assert claims_of(token)["sub"] == video
     assert player.explain(token=token, subject=video).json()["allowed"]
 
 
-@pytest.mark.parametrize("spelled", ["x" * 257, "a%2Fb", "a%20b", "a%0Ab", "%00", "%7F", ".", ".."])
+@pytest.mark.parametrize(
+    "spelled", ["x" * 257, "a%2Fb", "a%20b", "a%0Ab", "%00", "%7F", ".", "..", "%2E%2e"]
+)
 def test_what_is_no_video(player: Player, own: dict[str, str], spelled: str) -> None:
     url = f"/client/v4/accounts/{player.tenant.account_id}/stream/{spelled}/token"
     answer = player.http.post(
@@ -188,9 +145,9 @@ def test_times(
     player: Player, own: dict[str, str], wishes: dict[str, int], fault: str | None
 ) -> None:
     now = int(time.time())
-    answer = player.mint(**own, **{name: now + ahead for name, ahead in wishes.items()})
+    answer = player.mint({**own, **{name: now + ahead for name, ahead in wishes.items()}})
     if fault is None:
-        claims = json.loads(parts(token_in(answer))[1])
+        claims = claims_of(token_in(answer))
         for name, ahead in wishes.items():
             assert claims[name] == str(now + ahead)
     else:
@@ -205,7 +162,7 @@ RULE = {"type": "any", "action": "block"}
     [
         ({"exp": "soon"}, "/exp must be integer"),
         ({"exp": 1.5}, "/exp must be integer"),
-        ({"exp": True}, "/exp must be integer"),
+        ({"exp": True}, "$.exp"),
         ({"nbf": None}, "/nbf must be integer"),
         ({"downloadable": "yes"}, "/downloadable must be boolean"),
         ({"flags": []}, "/flags must be object"),
@@ -226,4 +183,4 @@ RULE = {"type": "any", "action": "block"}
 def test_bad_wishes(
     player: Player, own: dict[str, str], wish: dict[str, object], said: str
 ) -> None:
-    assert said in refused(player.mint(**{**own, **wish}), 400, 10005)
+    assert said in refused(player.mint({**own, **wish}), 400, 10005)

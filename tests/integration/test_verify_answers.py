@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from urllib.parse import quote, unquote
 from uuid import UUID, uuid4
 
+import httpx2
 import pytest
 
 from gateway.verdicts import EXPLANATIONS, Reason
+from tests.outage import frozen
 from tests.player import Player, sign
+from tests.service import House, make_tenant, open_folder, serve
 from tests.vectors.forge import VIDEO, TestKey
 
 MINE = f"/{VIDEO}/index.m3u8"
@@ -105,3 +110,30 @@ def test_both_spellings_of_the_account(player: Player, token: str) -> None:
     for account in (player.tenant.account_id, str(UUID(player.tenant.account_id)).upper()):
         url = f"{player.tenant.url}/accounts/{account}/verify{MINE}?token={token}"
         assert player.http.get(url).status_code == 200
+
+
+def test_when_nothing_can_be_known(http: httpx2.Client, tmp_path: Path) -> None:
+    """The database hangs and memory is too old to be trusted: no answer is no permission."""
+    settings = {"KEYFERRY_STALENESS": "0.5", "KEYFERRY_POOL_SIZE": "1"}
+    with (
+        open_folder() as folder,
+        House(folder / "data") as house,
+        serve(house, tmp_path / "log", settings) as (url, _),
+        ThreadPoolExecutor() as pool,
+    ):
+        player = Player(http, make_tenant(house, url))
+        token = sign(player.make_key())
+        assert player.play(token) == "allowed"
+        with frozen(house.folder):
+            time.sleep(0.6)
+            edge = pool.submit(player.ask, f"{MINE}?token={token}")
+            program = pool.submit(player.explain, token=token)
+            file = pool.submit(player.fetch, f"/accounts/{player.tenant.account_id}/jwks.json")
+            answers = [asked.result() for asked in (edge, program, file)]
+        for answer in answers:
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+            assert answer.headers["cache-control"] == "no-store"
+        assert answers[0].headers["x-auth-reason"] == "unavailable"
+        assert (answers[0].json()["allowed"], answers[0].json()["reason"]) == (False, "unavailable")
+        assert [answer.json()["error"] for answer in answers[1:]] == ["unavailable"] * 2
+        assert player.play(token) == "allowed"
