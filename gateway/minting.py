@@ -105,15 +105,16 @@ class Minter:
             raise GatewayError(Code.UNAVAILABLE, "the minting key was replaced", retry_after=1)
         return _mint(key.id, key.private.algorithm, payload, key.private.sign)
 
-    async def rotate(self, account_id: UUID, request_id: str, *, revoke: bool) -> UUID | None:
-        """Let the next token be signed by a new key; return the old one's id, None without one.
+    async def rotate(self, account_id: UUID, request_id: str, *, revoke: bool) -> list[UUID]:
+        """Let the next token be signed by a new key; return the keys retired, maybe none.
 
-        With `revoke` the old key is deleted and its tokens are refused from now on.
+        With `revoke` every minting key that the account ever had is deleted, and its tokens are
+        refused from now on.
         """
-        row = await self._database.fetchrow(
+        rows = await self._database.fetch(
             STATEMENTS.retire_minting_key.sql, account_id, revoke, request_id
         )
-        return None if row is None else row["id"]
+        return [row["id"] for row in rows]
 
     async def _create(self, account_id: UUID, request_id: str) -> None:
         master_key = self._require_master_key()

@@ -119,21 +119,23 @@ async def resume(store: Store, account_id: UUID) -> Entry:
 
 @account.command("rotate")
 @click.argument("account_id", metavar="ACCOUNT", type=read_id)
-@click.option("--revoke", is_flag=True, help="Refuse the tokens of the old key from now on.")
+@click.option(
+    "--revoke", is_flag=True, help="Refuse the tokens of all its minting keys from now on."
+)
 @administers()
 async def rotate(store: Store, account_id: UUID, *, revoke: bool) -> Entry:
     """Let the next token minted without id and pem be signed by a new key.
 
-    Tokens signed by the old one stay good until they expire, or until --revoke.
+    Tokens signed by earlier ones stay good until they expire, or until --revoke.
 
     \b
       keyferry account rotate ACCOUNT
       keyferry account rotate ACCOUNT --revoke
     """
     old = await store.minter.rotate(account_id, "command line", revoke=revoke)
-    if old is None:
-        raise click.ClickException(f"account {account_id} has not minted a token yet")
-    return {"account_id": str(account_id), "old_key": str(old), "revoked": revoke}
+    if not old:
+        raise click.ClickException(f"account {account_id} has no minting key to retire")
+    return {"account_id": str(account_id), "retired": [str(key) for key in old], "revoked": revoke}
 
 
 async def _suspend(store: Store, account_id: UUID, *, suspended: bool) -> Entry:

@@ -21,11 +21,11 @@ WITH key AS (
 SELECT id FROM key;
 
 -- name: retire_minting_key
--- The account's next token is signed by a new key. Tokens of the old one stay good unless it is
--- revoked. $1 account, $2 revoke, $3 request id
+-- The account's next token is signed by a new key. Tokens of the old one stay good, unless all
+-- minting keys that the account ever had are revoked. $1 account, $2 revoke, $3 request id
 WITH old AS (
     UPDATE signing_keys SET sealed = NULL, deleted_at = CASE WHEN $2::boolean THEN now() END
-    WHERE account_id = $1::uuid AND sealed IS NOT NULL AND deleted_at IS NULL
+    WHERE account_id = $1::uuid AND hidden AND deleted_at IS NULL AND (sealed IS NOT NULL OR $2)
     RETURNING id, account_id
 ), event AS (
     INSERT INTO key_events (account_id, key_id, action, detail, dialect, request_id)
