@@ -23,6 +23,8 @@ STATEMENTS: Any = aiosql.from_path(
 DEADLINE = 1.6
 """Seconds until a database that does not answer is reported as away, waiting included."""
 
+_STATEMENT_TIMEOUT = int((DEADLINE - 0.1) * 1000)  # milliseconds
+
 Row = Any  # asyncpg.Record, which has no type hints
 T = TypeVar("T")
 
@@ -78,10 +80,11 @@ class Database:
             init_size=1,
             max_size=self._connections,
             patience=DEADLINE / 2,
+            init=_prepare_session,
             reset=_keep_session,
             statement_cache_size=self._statement_cache,
             target_session_attrs="read-write",
-            server_settings={"application_name": "keyferry", "jit": "off"},
+            server_settings={"application_name": "keyferry"},
         )
         with our_errors():
             await self._pool
@@ -139,23 +142,23 @@ class Database:
 
     async def _bounded(self, call: Callable[[Any], Awaitable[T]]) -> T:
         with our_errors():
-            try:
-                async with asyncio.timeout(DEADLINE):
-                    return await self._on_connection(call)
-            except _CUT_OFF:
-                self.distrust()
-                raise
+            async with asyncio.timeout(DEADLINE):
+                return await self._on_connection(call)
 
     async def _on_connection(self, call: Callable[[Any], Awaitable[T]]) -> T:
         if self._distrusted:
             self._distrusted = False
             await self._drop_idle()
-        connection = await self._pool.acquire()
+        connection = await self._pool.acquire()  # waiting for one says nothing about the line
         try:
             return await call(connection)
         except asyncio.CancelledError:
             # A polite cancel would wait for the server that is not answering.
+            self.distrust()
             connection.terminate()
+            raise
+        except _CUT_OFF:
+            self.distrust()
             raise
         finally:
             await self._pool.release(connection)
@@ -177,6 +180,7 @@ async def connect(dsn: str, *, name: str = "keyferry") -> Any:
             dsn,
             patience=DEADLINE,
             target_session_attrs="read-write",
+            statement_cache_size=0,  # a pooler may stand between
             server_settings={"application_name": name},
         )
 
@@ -186,16 +190,24 @@ def our_errors() -> Any:
     """Turn what the driver raises into what the core understands."""
     try:
         yield
+    except _TEXT_REFUSED as error:  # before DataError, which they are too
+        message = "text must not contain the character U+0000"
+        raise GatewayError(Code.BODY_INVALID, message) from error
     except asyncpg.DataError:  # a value of the wrong type is a fault of ours
         raise
     except asyncpg.IntegrityConstraintViolationError as error:
         raise ConstraintViolated(error.constraint_name or "") from error
-    except _TEXT_REFUSED as error:
-        message = "text must not contain the character U+0000"
-        raise GatewayError(Code.BODY_INVALID, message) from error
     except _AWAY as error:
         message = "the key store does not answer; try again"
         raise GatewayError(Code.UNAVAILABLE, message, retry_after=1) from error
+
+
+async def _prepare_session(connection: Any) -> None:
+    """Let the server give up a statement when we do: it must not be carried out later.
+
+    Sent as a statement, since poolers refuse startup parameters that they do not know.
+    """
+    await connection.execute(f"SET statement_timeout = {_STATEMENT_TIMEOUT}; SET jit = off")
 
 
 async def _keep_session(_connection: object) -> None:

@@ -52,13 +52,10 @@ async def migrate(dsn: str, folder: Path = FOLDER) -> list[int]:
     wanted = migrations(folder)
     connection = await connect(dsn)
     try:
-        await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
-        await connection.execute(_LEDGER)
-        return [
-            await _apply(connection, migration) for migration in await _pending(connection, wanted)
-        ]
+        applied = [await _apply(connection, migration) for migration in wanted]
     finally:
-        await connection.close()  # which also gives the lock back
+        await connection.close()
+    return [version for version in applied if version is not None]
 
 
 async def pending(dsn: str) -> list[int]:
@@ -80,8 +77,14 @@ async def _pending(connection: Any, wanted: list[Migration]) -> list[Migration]:
     return [migration for migration in wanted if migration.version > current]
 
 
-async def _apply(connection: Any, migration: Migration) -> int:
+async def _apply(connection: Any, migration: Migration) -> int | None:
+    """Apply one migration unless it is applied already; returns its version if it was not."""
     async with connection.transaction():
+        # Of the transaction, not of the session: a pooler may give the next one another session.
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+        await connection.execute(_LEDGER)
+        if not await _pending(connection, [migration]):
+            return None
         await connection.execute(migration.sql)
         await connection.execute(
             "INSERT INTO schema_migrations (version) VALUES ($1)", migration.version
