@@ -149,8 +149,8 @@ async def _open_pool(settings: Settings, log: Any) -> AsyncIterator[KeyPool]:
         threads=settings.pool_threads,
         on_error=lambda error: log.error("key generation failed", **describe(error)),
     )
-    pool.start()
     try:
+        pool.start()
         yield pool
     finally:
         await pool.close()
@@ -220,4 +220,6 @@ def _neutral_app(routes: list[Route]) -> Starlette:
         headers = {**(error.headers or {}), "Cache-Control": "no-store"}
         return Response(reply.body, reply.status, headers, media_type="application/json")
 
-    return Starlette(routes=routes, exception_handlers=dict.fromkeys(_CODES, refused))
+    application = Starlette(routes=routes, exception_handlers=dict.fromkeys(_CODES, refused))
+    application.router.redirect_slashes = False  # to whatever host the request names
+    return application

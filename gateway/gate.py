@@ -30,10 +30,10 @@ class Gate:
         self._keyring = keyring
         self._plays = plays
 
-    async def judge(self, account_id: UUID, pub: str) -> GateVerdict:
+    async def judge(self, account_id: UUID, pub: str, *, play: bool) -> GateVerdict:
         """Say whether `pub`, base64 of an SPKI PEM, is a live and enabled key of the account.
 
-        An open gate counts as a sighting of the key. Raises GatewayError(UNAVAILABLE).
+        With `play` an open gate counts as a sighting of the key. Raises GatewayError(UNAVAILABLE).
         """
         state = await self._state(pub)
         if state is None:
@@ -42,7 +42,8 @@ class Gate:
             return GateVerdict.FOREIGN
         if state.status is not KeyStatus.LIVE:
             return GateVerdict.REVOKED
-        self._plays.note(state.id)
+        if play:
+            self._plays.note(state.id)
         return GateVerdict.OPEN
 
     async def only_account(self) -> UUID:

@@ -97,7 +97,8 @@ class KeyPool:
                 if not waiter.done():
                     waiter.set_exception(_empty())
         for thread in running:
-            await asyncio.to_thread(thread.join)
+            if thread.ident is not None:  # else it could not be started
+                await asyncio.to_thread(thread.join)
 
     async def take(self, algorithm: Algorithm, who: UUID, patience: float) -> KeyPair:
         """Hand out a key pair, waiting up to `patience` seconds when the stock is empty.

@@ -85,22 +85,16 @@ class KeyManager:
         """
         policy = self._policies[caller.dialect]
         principal = caller.principal
-        place = (principal.account_id, caller.dialect)
-        if place in self._full or not self._pool.ready:
-            # Nobody waits for a key pair only to hear that there is no room, or no database.
-            reached = await self._quota_reached(place, policy.quota)
-            if reached is not None and request.retry_key is None:
-                raise _quota_exceeded(reached)
+        await self._refuse_if_full(caller, request, policy.quota)
         algorithm = principal.algorithms.get(caller.dialect, policy.algorithm)
         pair = await self._pool.take(algorithm, principal.account_id, self._pool_wait)
         row = await self._insert(caller, request, pair, policy.quota)
         if row is None:
+            place = (principal.account_id, caller.dialect)
             self._remember_full(place)
             reached = await self._quota_reached(place, policy.quota)
             # Refused even if a slot has come free a moment ago.
             raise _quota_exceeded(policy.quota if reached is None else reached)
-        self._changed(pair.id)
-        self._changed(pair.fingerprint)
         key = SigningKey(
             pair.id,
             principal.account_id,
@@ -123,6 +117,17 @@ class KeyManager:
         if row is None:
             raise _key_unknown()
         return _key(row)
+
+    async def find(self, account_id: UUID, key_id: UUID) -> tuple[SigningKey, bool]:
+        """Return any key an account ever had, minting keys included, and whether it is deleted.
+
+        For operators only: no door shows these.
+        """
+        row = await self._database.fetchrow(STATEMENTS.find_key.sql, account_id, key_id)
+        if row is None:
+            raise _key_unknown()
+        *columns, deleted_at = row
+        return _key(columns), deleted_at is not None
 
     async def all(self, view: View) -> list[SigningKey]:
         """Return all live keys that `view` shows, newest first."""
@@ -194,13 +199,9 @@ class KeyManager:
         await self._database.fetch(STATEMENTS.touch_keys.sql, list(plays), moments)
 
     async def _insert(self, caller: Caller, request: KeyRequest, pair: KeyPair, quota: int) -> Any:
-        principal = caller.principal
-        retry_key = request.retry_key
-        digest = None if retry_key is None else sha256(retry_key.encode()).digest()
+        place = _retry_place(caller, request)
         arguments = (
-            principal.account_id,
-            principal.project_id,
-            caller.dialect,
+            *place[:3],
             quota,
             pair.id,
             request.name,
@@ -208,25 +209,45 @@ class KeyManager:
             pair.algorithm,
             pair.spki,
             pair.fingerprint,
-            digest,
+            place[3],
             *_author(caller),
         )
-        if digest is None:
+        if request.retry_key is None:
             return await self._database.fetchrow(STATEMENTS.create_key.sql, *arguments)
 
-        async def replace(connection: Any) -> Any:
-            place = (principal.account_id, principal.project_id, caller.dialect, digest)
+        async def replace(connection: Any) -> tuple[Any, list[Any]]:
             await connection.execute(STATEMENTS.lock_retry.sql, " ".join(map(str, place)))
-            await connection.execute(STATEMENTS.retire_retried.sql, *place, *_author(caller))
+            retired = await connection.fetch(
+                STATEMENTS.retire_retried.sql, *place, *_author(caller)
+            )
             row = await connection.fetchrow(STATEMENTS.create_key.sql, *arguments)
             if row is None:
                 raise _NoSlot  # so that the earlier key is not retired for nothing
-            return row
+            return row, retired
 
         try:
-            return await self._database.transaction(replace)
+            row, retired = await self._database.transaction(replace)
         except _NoSlot:
             return None
+        for earlier in retired:
+            self._changed(earlier["id"])
+        return row
+
+    async def _refuse_if_full(self, caller: Caller, request: KeyRequest, quota: int) -> None:
+        """Let nobody wait for a key pair only to hear that there is no room, or no database."""
+        place = (caller.principal.account_id, caller.dialect)
+        if place not in self._full and self._pool.ready:
+            return
+        reached = await self._quota_reached(place, quota)
+        if reached is not None and not await self._replaces(caller, request):
+            raise _quota_exceeded(reached)
+
+    async def _replaces(self, caller: Caller, request: KeyRequest) -> bool:
+        """Whether a create will replace an earlier key, and so needs no room of its own."""
+        if request.retry_key is None:
+            return False
+        row = await self._database.fetchrow(STATEMENTS.retried.sql, *_retry_place(caller, request))
+        return bool(row["live"])
 
     async def _quota_reached(self, place: tuple[UUID, str], quota: int) -> int | None:
         """Return the quota that is used up in `place`, None when there is room."""
@@ -277,6 +298,12 @@ def _quota_exceeded(quota: int) -> GatewayError:
 
 def _key_unknown() -> GatewayError:
     return GatewayError(Code.KEY_UNKNOWN, "not found")
+
+
+def _retry_place(caller: Caller, request: KeyRequest) -> tuple[UUID, UUID, str, bytes | None]:
+    """Where an Idempotency-Key counts, and its digest."""
+    digest = None if request.retry_key is None else sha256(request.retry_key.encode()).digest()
+    return (caller.principal.account_id, caller.principal.project_id, caller.dialect, digest)
 
 
 def _author(caller: Caller) -> tuple[UUID, str, str | None]:

@@ -86,7 +86,7 @@ def load_settings(environ: Mapping[str, str], dialects: Iterable[Defaults]) -> S
         gate_max_age=reader.get("GATE_MAX_AGE", _count_or_zero, 1),
         gate_stale=reader.get("GATE_STALE", _count_or_zero, 1),
         metrics_port=reader.get("METRICS_PORT", _port, None),
-        metrics_token=reader.get("METRICS_TOKEN", checked_token, None),
+        metrics_token=reader.get("METRICS_TOKEN", _secret, None),
         master_key=reader.get("MASTER_KEY", _master_key, None),
         policies={dialect.name: _policy(reader, dialect) for dialect in dialects},
     )
@@ -155,6 +155,13 @@ def _count(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 2**31 - 1:
         raise ValueError("should be a whole number from 1")
     return int(text)
+
+
+def _secret(text: str) -> str:
+    try:
+        return checked_token(text)
+    except ValueError as error:
+        raise ValueError(f"is refused: {error}") from error
 
 
 def _port(text: str) -> int:

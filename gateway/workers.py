@@ -47,9 +47,12 @@ class Workers:
         Raises ChildProcessError when one cannot start at all.
         """
         try:
-            async with asyncio.TaskGroup() as first:
-                for number in range(self._count):
-                    first.create_task(self._start(number))
+            try:
+                async with asyncio.TaskGroup() as first:
+                    for number in range(self._count):
+                        first.create_task(self._start(number))
+            except* OSError as failures:  # ChildProcessError is one
+                raise ChildProcessError(str(failures.exceptions[0])) from failures
             on_ready()
             async with asyncio.TaskGroup() as rest:
                 for number in range(self._count):
@@ -78,7 +81,7 @@ class Workers:
             self._ended(process.pid)
             self._log.warning("worker ended", worker=number, status=status)
             await asyncio.sleep(_PAUSE)
-            with suppress(ChildProcessError):
+            with suppress(OSError):  # ChildProcessError is one
                 await self._start(number)
 
     async def _stop(self) -> None:

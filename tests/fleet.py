@@ -58,10 +58,11 @@ def mint(key_id: str, pem: str) -> str:
 class Node:
     """One server as one client sees it, on one connection that is kept open."""
 
-    def __init__(self, url: str, tenant: Tenant, timeout: float = 15) -> None:
+    def __init__(self, url: str, tenant: Tenant, pid: int = 0) -> None:
         self.url = url
         self.tenant = tenant
-        self._http = http.client.HTTPConnection(urlsplit(url).netloc, timeout=timeout)
+        self.pid = pid
+        self._http = http.client.HTTPConnection(urlsplit(url).netloc, timeout=15)
         self._used = time.monotonic()
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""What befalls a database's machine: it is frozen, killed, or gone from the network."""
+"""An embedded PostgreSQL from outside, and what befalls it: frozen, killed, out of reach."""
 
 from __future__ import annotations
 
@@ -7,8 +7,15 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from urllib.parse import quote
 
 import psutil
+
+
+def dsn_in(folder: Path, user: str = "keyferry") -> str:
+    """Return where the embedded PostgreSQL in `folder` listens that somebody else runs."""
+    sockets = quote(str((folder / "run").resolve()))
+    return f"postgresql://{user}@/keyferry?host={sockets}&sslmode=disable"
 
 
 def stopped_processes(folder: Path) -> list[psutil.Process]:

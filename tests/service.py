@@ -32,6 +32,7 @@ ALL_SCOPES = [scope.value for scope in Scope]
 class House:
     """PostgreSQL with Keyferry's schema, and an event loop in a thread of its own to use it.
 
+    With a `dsn` it is somebody else's PostgreSQL, otherwise one of our own in `folder`.
     Tests call `run` from anywhere, so that a test that blocks does not block the database's owner.
     """
 
@@ -39,8 +40,9 @@ class House:
     database: Database
     accounts: Accounts
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, dsn: str | None = None) -> None:
         self.folder = folder
+        self._given_dsn = dsn
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="house")
         self._stack = AsyncExitStack()
@@ -66,7 +68,9 @@ class House:
         self._loop.close()
 
     async def _open(self) -> None:
-        self.dsn = await self._stack.enter_async_context(embedded_postgres(self.folder))
+        self.dsn = self._given_dsn or await self._stack.enter_async_context(
+            embedded_postgres(self.folder)
+        )
         await migrate(self.dsn)
         self.database = await self._stack.enter_async_context(
             open_database(self.dsn, connections=4, statement_cache=100)
@@ -128,13 +132,18 @@ def serve(
     options: Sequence[str] = (),
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Run `keyferry serve` on the house's database; yield its URL and its process."""
+    settings = {"KEYFERRY_DATABASE_URL": house.dsn, **(settings or {})}
+    with serve_alone(log, settings, options) as served:
+        yield served
+
+
+@contextmanager
+def serve_alone(
+    log: Path, settings: Mapping[str, str], options: Sequence[str]
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Run `keyferry serve` on whatever settings and options say; likewise."""
     environ = {name: text for name, text in os.environ.items() if not name.startswith("KEYFERRY_")}
-    environ |= {
-        "KEYFERRY_DATABASE_URL": house.dsn,
-        "KEYFERRY_POOL_SIZE": "16",
-        "KEYFERRY_LOG_FORMAT": "json",
-        **(settings or {}),
-    }
+    environ |= {"KEYFERRY_POOL_SIZE": "16", "KEYFERRY_LOG_FORMAT": "json", **settings}
     command = [sys.executable, "-m", "gateway", "serve", "--port", "0", *options]
     begin = log.stat().st_size if log.exists() else 0
     with (

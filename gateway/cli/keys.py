@@ -43,19 +43,20 @@ async def list_keys(store: Store, account_id: UUID) -> list[Entry]:
 @click.argument("key_id", metavar="KEY", type=read_id)
 @administers()
 async def show_key(store: Store, account_id: UUID, key_id: UUID) -> Entry:
-    """Show a key and everything that happened to it. Of a deleted key, its history is left.
+    """Show a key and everything that happened to it, deleted keys and minting keys included.
 
     \b
       keyferry key show ACCOUNT KEY
     """
-    history = [event_document(one) for one in await store.keys.history(account_id, key_id)]
-    if not history:
-        raise click.ClickException(f"there is no key {key_id} in account {account_id}")
     try:
-        live = await store.keys.get(View(account_id, None), key_id)
+        found_key, deleted = await store.keys.find(account_id, key_id)
     except GatewayError as error:
         if error.code is not Code.KEY_UNKNOWN:
             raise
-        shown = {"id": str(key_id), "id_hex": key_id.hex, "account_id": str(account_id)}
-        return shown | {"state": "deleted", "history": history}
-    return key_document(live) | {"public_key": store.public_pem(live), "history": history}
+        message = f"there is no key {key_id} in account {account_id}"
+        raise click.ClickException(message) from error
+    shown = key_document(found_key) | {"public_key": store.public_pem(found_key)}
+    if deleted:
+        shown["state"] = "deleted"
+    history = await store.keys.history(account_id, key_id)
+    return shown | {"history": [event_document(one) for one in history]}

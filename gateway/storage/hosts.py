@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -12,16 +14,16 @@ async def connect_to_any(dsn: str, *, patience: float, **options: Any) -> Any:
     """Connect to the first host of `dsn` that answers as `options` ask, within `patience` seconds.
 
     asyncpg tries one host after the other by itself, but a dead machine, which does not even
-    refuse, would use up the time of all. Here each host gets its share. Raises what asyncpg does.
+    refuse, would use up the time of all. Here each host gets its share of what is left of it.
+    Raises what asyncpg does.
     """
-    dsns = one_host_each(dsn)
-    for number, one in enumerate(dsns, start=1):
-        try:
-            return await asyncpg.connect(one, timeout=patience / len(dsns), **options)
-        except (OSError, asyncpg.PostgresError, asyncpg.InternalClientError):
-            if number == len(dsns):
-                raise
-    raise ValueError("the DSN names no host")
+    end = time.monotonic() + patience
+    *others, last = one_host_each(dsn)
+    for number, one in enumerate(others):
+        share = (end - time.monotonic()) / (len(others) + 1 - number)
+        with suppress(OSError, asyncpg.PostgresError, asyncpg.InternalClientError):
+            return await asyncpg.connect(one, timeout=share, **options)
+    return await asyncpg.connect(last, timeout=end - time.monotonic(), **options)
 
 
 def one_host_each(dsn: str) -> list[str]:

@@ -14,6 +14,7 @@ MAX_TARGET = 16 * 1024  # path and query; a token in a path has up to 8 KiB
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 32 * 1024
 MAX_HEAD = 64 * 1024  # request line and headers, as far as they are read at all
+PATIENCE = 10.0  # seconds that a head, and then a body, may take to arrive
 LINGER = 1.0  # seconds that a refused client may go on sending
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -49,8 +50,17 @@ def check_head(target: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
 async def read_body(receive: Receive) -> bytes:
     """Read the whole body.
 
-    Raises GatewayError: BODY_TOO_LARGE, BODY_MALFORMED when the client went away before its end.
+    Raises GatewayError: BODY_TOO_LARGE, BODY_MALFORMED when the client went away before its end or
+    takes longer than `PATIENCE` for it.
     """
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await _whole_body(receive)
+    except TimeoutError as error:
+        raise GatewayError(Code.BODY_MALFORMED, "the body did not arrive in time") from error
+
+
+async def _whole_body(receive: Receive) -> bytes:
     body, more = b"", True
     while more:
         message = await receive()

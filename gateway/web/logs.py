@@ -27,7 +27,10 @@ def open_log(form: str = "auto", stream: BinaryIO | None = None) -> Any:
         processors = [
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.dev.ConsoleRenderer(colors=out.isatty()),
+            structlog.dev.ConsoleRenderer(
+                colors=out.isatty(),
+                exception_formatter=structlog.dev.plain_traceback,  # rich's shows local variables
+            ),
             _to_bytes,
         ]
     logger = structlog.BytesLogger(out)

@@ -8,6 +8,7 @@ envelope of the door it was sent to, and an offer to upgrade is ignored.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,7 +16,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from gateway.errors import Code
-from gateway.web.limits import LINGER, MAX_HEAD, too_large
+from gateway.web.limits import LINGER, MAX_HEAD, PATIENCE, too_large
 
 if TYPE_CHECKING:
     from gateway.web.front import Front
@@ -45,6 +46,17 @@ class CappedProtocol(HttpToolsProtocol):
         self._garbled = False  # the parser has given up
         self._body_due = 0  # bytes, of a request that offered an upgrade
         self._refusal: _Refusal | None = None  # of the last request that is read
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """Give the first head its time."""
+        super().connection_made(transport)
+        self._time_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the clock."""
+        self._time_head(running=False)
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, unless the head has grown over its cap."""
@@ -52,6 +64,8 @@ class CappedProtocol(HttpToolsProtocol):
             return
         self._unset_keepalive_if_required()
         if self._head_size is not None:
+            if self._head_timer is None:
+                self._time_head()
             self._head = (self._head + data)[:MAX_HEAD]
             self._head_size += len(data)
         if not self._garbled:
@@ -70,6 +84,7 @@ class CappedProtocol(HttpToolsProtocol):
             return
         super().on_headers_complete()
         self._head, self._head_size = b"", None
+        self._time_head(running=False)
         if self.parser.should_upgrade():
             lengths = (value for name, value in self.headers if name == b"content-length")
             self._body_due = int(next(lengths, b"0"))
@@ -85,6 +100,14 @@ class CappedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self._refusal is not None and self.cycle.response_complete:
             self._send(self._refusal)
+
+    def _time_head(self, *, running: bool = True) -> None:
+        """Close the connection of who begins a head, or connects, and does not come to its end."""
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+        if running:
+            self._head_timer = self.loop.call_later(PATIENCE, self.transport.close)
 
     def _parse(self, data: bytes) -> None:
         """Feed the parser, past offers to upgrade (RFC 9110 section 7.8).

@@ -76,6 +76,23 @@ async def test_dead_machine_among_several(line: Blackhole) -> None:
         assert refusal.value.code is Code.UNAVAILABLE
 
 
+async def test_poolers_know_what_is_asked_of_a_session() -> None:
+    """PgBouncer refuses parameters that it does not keep track of, unless told to ignore them."""
+    said: list[bytes] = []
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        size = int.from_bytes(await reader.readexactly(4))
+        said.append((await reader.readexactly(size - 4))[4:])
+        writer.close()
+
+    with open_folder() as folder:
+        async with await asyncio.start_unix_server(hang_up, folder / ".s.PGSQL.5432"):
+            with pytest.raises(GatewayError):
+                await Database(f"postgresql://u@/db?host={folder}").open()
+    names = said[0].rstrip(b"\0").split(b"\0")[::2]
+    assert set(names) <= {b"user", b"database", b"client_encoding", b"application_name"}
+
+
 @pytest.mark.parametrize(
     ("dsn", "expected"),
     [

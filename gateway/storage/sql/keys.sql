@@ -32,6 +32,16 @@ SELECT name, created_at FROM key;
 -- Serialises the creates of one Idempotency-Key until the transaction ends.
 SELECT pg_advisory_xact_lock(hashtextextended($1::text, 0));
 
+-- name: retried
+-- Whether a live key of this Idempotency-Key can be replaced.
+-- $1 account, $2 project, $3 dialect, $4 retry digest
+SELECT EXISTS (
+    SELECT FROM signing_keys
+    WHERE account_id = $1::uuid AND project_id = $2::uuid AND dialect = $3::text
+      AND retry_digest = $4::bytea AND deleted_at IS NULL
+      AND created_at > now() - interval '24 hours'
+) AS live;
+
 -- name: retire_retried
 -- Before a repeat is answered with a new key: the earlier key of this Idempotency-Key, at most a
 -- day old and still live, is deleted and its slot freed; an older or deleted one loses the mark.
@@ -54,7 +64,7 @@ WITH earlier AS (
     SELECT $1, earlier.id, 'replaced', $5::uuid, $3, $6::text, $7::inet
     FROM earlier WHERE earlier.live
 )
-SELECT pg_notify('keyferry', 'key ' || earlier.id) FROM earlier WHERE earlier.live;
+SELECT earlier.id, pg_notify('keyferry', 'key ' || earlier.id) FROM earlier WHERE earlier.live;
 
 -- name: quota_of
 -- $1 account, $2 dialect, $3 deployment quota
@@ -69,6 +79,12 @@ SELECT id, account_id, project_id, dialect, name, algorithm, spki, created_at, l
 FROM signing_keys
 WHERE id = $2::uuid AND account_id = $1::uuid AND deleted_at IS NULL AND NOT hidden
   AND ($3::uuid IS NULL OR project_id = $3);
+
+-- name: find_key
+-- For operators: deleted keys and minting keys too. $1 account, $2 key
+SELECT id, account_id, project_id, dialect, name, algorithm, spki, created_at, last_seen_at,
+       disabled, deleted_at
+FROM signing_keys WHERE id = $2::uuid AND account_id = $1::uuid;
 
 -- name: list_account_keys
 -- All live keys of an account, newest first. $1 account
