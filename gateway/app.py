@@ -55,6 +55,21 @@ class Gateway:
     metrics: Metrics
 
 
+@dataclass(frozen=True, slots=True)
+class _Core:
+    """Everything but the doors."""
+
+    database: Database
+    feed: Feed
+    keyring: FeedKeyring
+    authenticator: Authenticator
+    accounts: Accounts
+    keys: KeyManager
+    minter: Minter
+    plays: Sightings
+    pool: KeyPool
+
+
 @asynccontextmanager
 async def open_gateway(
     settings: Settings,
@@ -68,10 +83,33 @@ async def open_gateway(
     With a `simulation` doors misbehave as it says, and the log and /readyz tell so.
     Raises GatewayError(UNAVAILABLE) when the database cannot be reached at the start.
     """
-    if settings.database_url is None:
-        raise ValueError("there is no database to open")
     if simulation is not None:
         log.warning("answers are simulated: this is no production", **simulation.shown())
+    async with _open_core(settings, log, clock) as core, open_metrics(Metrics()) as metrics:
+        _watch(metrics, core)
+        doors = _doors(settings, core, metrics, clock, (simulation or NOTHING).revocation_lag)
+        routes = [
+            *health_routes(core.database, core.feed, core.pool, simulation),
+            *metrics_routes(metrics, settings.metrics_token),
+        ]
+        app = Front(
+            simulated(doors, simulation),
+            _neutral_app(routes),
+            log,
+            metrics=metrics,
+            proxies=Proxies(settings.trusted_proxies),
+            public_url=settings.public_url,
+        )
+        yield Gateway(app, core.accounts, core.keys, core.minter, core.pool, metrics)
+
+
+@asynccontextmanager
+async def _open_core(
+    settings: Settings, log: Any, clock: Callable[[], float]
+) -> AsyncIterator[_Core]:
+    if settings.database_url is None:
+        raise ValueError("there is no database to open")
+    wait = settings.pool_wait
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(
             open_database(
@@ -80,10 +118,6 @@ async def open_gateway(
                 statement_cache=settings.statement_cache,
             )
         )
-        accounts = Accounts(database)
-        uses = await stack.enter_async_context(
-            open_sightings(Sightings(accounts.touch_tokens, clock))
-        )
         feed = Feed(
             settings.listen_url or settings.database_url,
             announcing(database),
@@ -91,55 +125,19 @@ async def open_gateway(
             report=lambda state, error: _feed_changed(database, log, state, error),
         )
         keyring = FeedKeyring(database, feed)
-        playing = lagging(keyring, feed, (simulation or NOTHING).revocation_lag)
+        accounts = Accounts(database)
+        uses = await stack.enter_async_context(
+            open_sightings(Sightings(accounts.touch_tokens, clock))
+        )
         authenticator = Authenticator(database, feed, clock, uses)
         await stack.enter_async_context(open_feed(feed))
         pool = await stack.enter_async_context(_open_pool(settings, log))
-        keys = KeyManager(
-            database,
-            pool,
-            settings.policies,
-            pool_wait=settings.pool_wait,
-            changed=keyring.forget,
-        )
+        keys = KeyManager(database, pool, settings.policies, pool_wait=wait, changed=keyring.forget)
         plays = await stack.enter_async_context(open_sightings(Sightings(keys.touch, clock)))
         minter = Minter(
-            database,
-            feed,
-            keyring,
-            pool,
-            master_key=settings.master_key,
-            pool_wait=settings.pool_wait,
+            database, feed, keyring, pool, master_key=settings.master_key, pool_wait=wait
         )
-        services = Services(
-            keys=keys,
-            minter=minter,
-            gate=Gate(database, playing, plays),
-            gate_cache=_gate_cache(settings),
-            clock=clock,
-        )
-        metrics = await stack.enter_async_context(open_metrics(Metrics()))
-        _watch(metrics, database, feed, keyring, pool)
-        proxies = Proxies(settings.trusted_proxies)
-        policy = Policy(leeway=settings.leeway, max_lifetime=settings.max_lifetime)
-        verify = VerifyDoor(
-            Verifier(playing, clock, policy), plays, metrics, proxies, settings.country_header
-        )
-        published = PublishedKeys(database, settings.jwks_cache_control)
-        app = Front(
-            simulated(_doors(services, authenticator, verify, published), simulation),
-            _neutral_app(
-                [
-                    *health_routes(database, feed, pool, simulation),
-                    *metrics_routes(metrics, settings.metrics_token),
-                ]
-            ),
-            log,
-            metrics=metrics,
-            proxies=proxies,
-            public_url=settings.public_url,
-        )
-        yield Gateway(app, accounts, keys, minter, pool, metrics)
+        yield _Core(database, feed, keyring, authenticator, accounts, keys, minter, plays, pool)
 
 
 @asynccontextmanager
@@ -171,13 +169,28 @@ def _feed_changed(database: Database, log: Any, state: State, error: Exception |
 
 
 def _doors(
-    services: Services,
-    authenticator: Authenticator,
-    verify: VerifyDoor,
-    published: PublishedKeys,
+    settings: Settings,
+    core: _Core,
+    metrics: Metrics,
+    clock: Callable[[], float],
+    revocation_lag: float,
 ) -> dict[str, tuple[str, Door]]:
+    keyring = lagging(core.keyring, core.feed, revocation_lag)
+    services = Services(
+        keys=core.keys,
+        minter=core.minter,
+        gate=Gate(core.database, keyring, core.plays),
+        gate_cache=_gate_cache(settings),
+        clock=clock,
+    )
+    policy = Policy(leeway=settings.leeway, max_lifetime=settings.max_lifetime)
+    proxies = Proxies(settings.trusted_proxies)
+    verify = VerifyDoor(
+        Verifier(keyring, clock, policy), core.plays, metrics, proxies, settings.country_header
+    )
+    published = PublishedKeys(core.database, settings.jwks_cache_control)
     doors: dict[str, tuple[str, Door]] = {
-        dialect.prefix: (dialect.name, DialectDoor(dialect, services, authenticator))
+        dialect.prefix: (dialect.name, DialectDoor(dialect, services, core.authenticator))
         for dialect in find_dialects()
     }
     doors["/accounts"] = ("neutral", AccountDoor(verify, published))
@@ -185,10 +198,9 @@ def _doors(
     return doors
 
 
-def _watch(
-    metrics: Metrics, database: Database, feed: Feed, keyring: FeedKeyring, pool: KeyPool
-) -> None:
+def _watch(metrics: Metrics, core: _Core) -> None:
     """Show what has a level."""
+    database, feed, keyring, pool = core.database, core.feed, core.keyring, core.pool
     metrics.level("pool_ready", "Key pairs in stock", lambda: pool.ready)
     metrics.level("pool_size", "Key pairs that should be in stock", lambda: pool.size)
     metrics.total("pool_generated", "Key pairs made", lambda: pool.generated)

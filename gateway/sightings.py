@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from uuid import UUID
 
 from gateway.errors import GatewayError
+from gateway.tasks import running
 
 Write = Callable[[dict[UUID, float]], Awaitable[None]]
 
@@ -48,13 +48,8 @@ class Sightings:
 @asynccontextmanager
 async def open_sightings(sightings: Sightings) -> AsyncIterator[Sightings]:
     """Run `sightings` until the block ends, then write the last of them."""
-    task = asyncio.create_task(sightings.run(), name="sightings")
     try:
-        yield sightings
+        async with running(sightings.run(), "sightings"):
+            yield sightings
     finally:
-        task.cancel()
-        try:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-        finally:
-            await sightings.flush()
+        await sightings.flush()

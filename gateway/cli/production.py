@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import socket
@@ -24,6 +23,7 @@ from gateway.settings import Settings
 from gateway.simulation import Simulation, SimulationError, read_simulation
 from gateway.storage.embedded import embedded_postgres
 from gateway.storage.migrate import migrate
+from gateway.tasks import running as running_task
 from gateway.web.metrics import SHARED, dead, everybody, listen, shared_metrics
 
 _EXTERNAL = ("KEYFERRY_DATABASE_URL", "KEYFERRY_LISTEN_URL")
@@ -121,9 +121,13 @@ async def _work(settings: Settings, listener: socket.socket, simulation: Simulat
     """Serve as one of several, for as long as the supervisor lives."""
     log = start_log(settings)
     async with open_gateway(settings, log, simulation=simulation) as gateway:
-        supervisor = asyncio.create_task(workers.orphaned(), name="supervisor")
-        supervisor.add_done_callback(lambda _: os.kill(os.getpid(), signal.SIGTERM))
-        await server.serve(gateway.app, listener, workers.report_ready)
+        async with running_task(_stop_when_orphaned(), "supervisor"):
+            await server.serve(gateway.app, listener, workers.report_ready)
+
+
+async def _stop_when_orphaned() -> None:
+    await workers.orphaned()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _share(settings: Settings, number: int, count: int) -> Settings:

@@ -16,6 +16,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 from uuid import UUID, uuid4
 
 from gateway.storage.database import STATEMENTS, Database, connect
+from gateway.tasks import running
 
 CHANNEL = "keyferry"
 _HELLO = "hello"
@@ -179,10 +180,5 @@ def announcing(database: Database) -> Announce:
 @asynccontextmanager
 async def open_feed(feed: Feed) -> AsyncIterator[Feed]:
     """Run `feed` until the block ends."""
-    task = asyncio.create_task(feed.run(), name="change feed")
-    try:
+    async with running(feed.run(), "change feed"):
         yield feed
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task

@@ -30,6 +30,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from gateway.tasks import running
+
 SHARED = "PROMETHEUS_MULTIPROC_DIR"  # of prometheus-client
 Workers = Literal["livesum", "livemax", "livemin"]
 _INTERVAL = 1.0  # seconds between two looks at what has a level
@@ -141,13 +143,8 @@ def shared_metrics() -> Iterator[str]:
 @asynccontextmanager
 async def open_metrics(metrics: Metrics) -> AsyncIterator[Metrics]:
     """Run `metrics` until the block ends."""
-    task = asyncio.create_task(metrics.run(), name="metrics")
-    try:
+    async with running(metrics.run(), "metrics"):
         yield metrics
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 def metrics_routes(metrics: Metrics, token: str | None) -> list[Route]:
