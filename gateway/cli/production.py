@@ -120,9 +120,11 @@ async def _supervise(wish: Wish, settings: Settings, keeper: socket.socket) -> N
 async def _work(settings: Settings, listener: socket.socket, simulation: Simulation | None) -> None:
     """Serve as one of several, for as long as the supervisor lives."""
     log = start_log(settings)
-    async with open_gateway(settings, log, simulation=simulation) as gateway:
-        async with running_task(_stop_when_orphaned(), "supervisor"):
-            await server.serve(gateway.app, listener, workers.report_ready)
+    async with (
+        open_gateway(settings, log, simulation=simulation) as gateway,
+        running_task(_stop_when_orphaned(), "supervisor"),
+    ):
+        await server.serve(gateway.app, listener, workers.report_ready)
 
 
 async def _stop_when_orphaned() -> None:

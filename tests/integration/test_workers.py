@@ -30,8 +30,14 @@ def crew(
 
 
 def workers(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    children = psutil.Process(process.pid).children()
-    return [child for child in children if any("--worker=" in part for part in child.cmdline())]
+    return [child for child in psutil.Process(process.pid).children() if is_worker(child)]
+
+
+def is_worker(process: psutil.Process) -> bool:
+    try:
+        return any("--worker=" in part for part in process.cmdline())
+    except psutil.Error:  # it has just ended
+        return False
 
 
 def metric(url: str, name: str) -> float:
