@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: serve test check format load bench bench-growth bench-start bench-docs clean
+.PHONY: serve test check format load bench bench-growth bench-start bench-revocation bench-docs clean
 
 serve: $(VENV)/.installed  ## Run Keyferry here, with a database of its own
 	@$(BIN)/keyferry dev $(ARGS)
@@ -33,7 +33,10 @@ bench-growth: $(VENV)/.installed-dev  ## Measure the same calls with 1,000 and w
 bench-start: $(VENV)/.installed-dev  ## Measure time and memory from the command to ready
 	@$(BIN)/python -m tests.bench.start $(ARGS)
 
-bench-docs: $(VENV)/.installed-dev  ## Write what these measured into docs/performance.md
+bench-revocation: $(VENV)/.installed-dev  ## Measure how fast a deleted key is dead everywhere (a minute)
+	@$(BIN)/python -m tests.bench.revocation $(ARGS)
+
+bench-docs: $(VENV)/.installed-dev  ## Write what these measured into docs/
 	@$(BIN)/python -m tests.bench.docs
 
 clean:  ## Remove what the commands above have made

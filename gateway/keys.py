@@ -95,6 +95,8 @@ class KeyManager:
             reached = await self._quota_reached(place, policy.quota)
             # Refused even if a slot has come free a moment ago.
             raise _quota_exceeded(policy.quota if reached is None else reached)
+        for ref in (pair.id, pair.fingerprint):
+            self._changed(ref)
         key = SigningKey(
             pair.id,
             principal.account_id,

@@ -68,9 +68,10 @@ class House:
         self._loop.close()
 
     async def _open(self) -> None:
-        self.dsn = self._given_dsn or await self._stack.enter_async_context(
-            embedded_postgres(self.folder)
-        )
+        if self._given_dsn is None:
+            self.dsn = await self._stack.enter_async_context(embedded_postgres(self.folder))
+        else:
+            self.dsn = self._given_dsn
         await migrate(self.dsn)
         self.database = await self._stack.enter_async_context(
             open_database(self.dsn, connections=4, statement_cache=100)

@@ -69,7 +69,7 @@ class Feed:
         self._staleness = staleness
         self._report = report
         self._clock = clock
-        self._state: State = "away"
+        self._state: State | None = None  # so that a failure at the start is reported, too
         self._trusted_until = float("-inf")
         self._subscribers: list[Subscriber] = []
         self._hello = ""

@@ -1,4 +1,4 @@
-"""`make bench-docs`: the results in docs/performance.md, written from the files in .bench/."""
+"""`make bench-docs`: the results in docs/, written from the files in .bench/."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ import click
 
 from tests.bench.report import FOLDER, Table
 
-PAGE = Path("docs/performance.md")
+PAGES = (Path("docs/performance.md"), Path("docs/verification.md"))
 _RESULT = re.compile(r"(<!-- (\w+): begin -->\n).*?(\n<!-- \2: end -->)", re.DOTALL)
 
 
 @click.command
 def main() -> None:
     """Put each result that is there between its markers, and leave the rest as it is."""
-    PAGE.write_text(_RESULT.sub(_renewed, PAGE.read_text()))
+    for page in PAGES:
+        page.write_text(_RESULT.sub(_renewed, page.read_text()))
 
 
 def _renewed(result: re.Match[str]) -> str:
@@ -27,7 +28,7 @@ def _renewed(result: re.Match[str]) -> str:
     if not path.exists():
         click.echo(f"{path} is not there: run {command(kind)}", err=True)
         return result[0]
-    click.echo(f"{PAGE}: {kind}")
+    click.echo(f"renewed: {kind}")
     return begin + rendered(json.loads(path.read_text())) + end
 
 

@@ -74,6 +74,6 @@ async def connect(url: str) -> Line:
     address = urlsplit(url)
     loop = asyncio.get_running_loop()
     _, line = await loop.create_connection(
-        lambda: Line(address.netloc), address.hostname, address.port
+        lambda: Line(address.netloc), address.hostname or "", address.port or 80
     )
     return line

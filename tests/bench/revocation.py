@@ -36,10 +36,11 @@ from tests.bench.report import Report, Table, machine
 from tests.fleet import ES256, LIVEPEER, Key, Node
 from tests.service import House, Tenant, make_tenant, open_folder, serve
 
-TARGETS = {"p99": 0.050, "max": 0.250}  # seconds
+GOALS = {"p99": 0.050, "max": 0.250}  # seconds
 LINGER = 0.05  # seconds of asking on after the last "allowed"
 PAUSE = 0.002  # seconds between an answer and the next question
 GIVE_UP = 5.0  # seconds after which a key that still plays is reported as such
+_TITLE = 'From a delete\'s 204 to the last "allowed", 2 nodes of 2 workers'
 NOISY = 0.10  # of the processors, used by others
 LIMIT = 240  # seconds for everything
 
@@ -206,61 +207,82 @@ class _Strangers:
     def _read() -> float:
         times = psutil.cpu_times()
         ours = [process.cpu_times() for process in family(psutil.Process())]
-        return sum(times) - times.idle - times.iowait - sum(t.user + t.system for t in ours)
+        busy = sum(times) - times.idle - times.iowait
+        return float(busy - sum(spent.user + spent.system for spent in ours))
 
     def share(self) -> float:
         """Return their share of all processors since the beginning."""
-        whole = (time.monotonic() - self._began) * psutil.cpu_count()
+        whole = (time.monotonic() - self._began) * (psutil.cpu_count() or 1)
         return max(0.0, self._read() - self._spent) / whole
 
 
-async def _run(fleet: Fleet, keys: list[Key], count: int) -> tuple[list[Sample], int]:
-    async with asyncio.timeout(LIMIT):
-        return await measure(fleet, keys, count)
+@dataclass(frozen=True)
+class _Run:
+    """What all lanes together have done, and how much of the processors others took."""
+
+    samples: list[Sample]
+    asked: int
+    lanes: int
+    seconds: float
+    others: float
+
+    def write(self, report: Report) -> None:
+        """Put the figures into a report."""
+        sent = figures([sample.sent for sample in self.samples])
+        answered = figures([sample.answered for sample in self.samples])
+        rate = self.asked / self.seconds
+        report.figures |= {"sent": sent, "answered": answered, "lanes": self.lanes, "rate": rate}
+        report.figures["others"] = self.others
+        rows = [
+            _texts("last question allowed (sent)", sent),
+            _texts('last "allowed" answered', answered),
+            ["goal", "", *(f"{goal * 1000:.0f}" for goal in GOALS.values())],
+        ]
+        note = (
+            f"{len(self.samples):,} deletes in {self.seconds:.0f} s by {self.lanes} lanes, while "
+            f"{rate:,.0f} questions per second were answered; others used {self.others:.0%} of "
+            "the processors."
+        )
+        report.add(Table(_TITLE, ["ms", "p50", "p99", "max"], rows, note))
+        if self.others > NOISY:
+            report.warnings.append(f"others used {self.others:.0%} of the processors: too noisy")
+        report.missed += [
+            f"{name} {column} is {values[column] * 1000:.1f} ms"
+            for name, values in (("sent", sent), ("answered", answered))
+            for column, goal in GOALS.items()
+            if values[column] > goal
+        ]
 
 
 def _texts(title: str, measured: dict[str, float]) -> list[str]:
     return [title, *(f"{measured[column] * 1000:.1f}" for column in ("p50", "p99", "max"))]
 
 
+async def _bounded(fleet: Fleet, keys: list[Key], count: int) -> tuple[list[Sample], int]:
+    async with asyncio.timeout(LIMIT):
+        return await measure(fleet, keys, count)
+
+
+def _run(fleet: Fleet, deletes: int, lanes: int) -> _Run:
+    with Node(next(iter(fleet.nodes)), fleet.tenant) as node:
+        keys = [node.create() for _ in range(deletes)]
+    strangers, began = _Strangers(), time.monotonic()
+    samples, asked = uvloop.run(_bounded(fleet, keys, lanes))
+    return _Run(samples, asked, lanes, time.monotonic() - began, strangers.share())
+
+
 @click.command
 @click.option("--deletes", type=click.IntRange(1, 1900), default=1000, show_default=True)
 @click.option("--lanes", type=click.IntRange(1, 32), default=4, show_default=True)
-def main(deletes: int, lanes: int) -> None:
-    """Measure, print, write .bench/revocation.json; exit with 1 when a target is missed."""
+@click.option("--quick", is_flag=True, help="50 deletes: shows that the bench works.")
+def main(deletes: int, lanes: int, *, quick: bool) -> None:
+    """Measure, print, write .bench/revocation.json; exit with 1 when a goal is missed."""
+    deletes = 50 if quick else deletes
     with open_folder() as folder, House(folder / "data") as house, _fleet(house, folder) as fleet:
         report = Report("revocation", deletes < 1000, machine(house))
-        with Node(next(iter(fleet.nodes)), fleet.tenant) as node:
-            keys = [node.create() for _ in range(deletes)]
-        strangers, began = _Strangers(), time.monotonic()
-        samples, asked = uvloop.run(_run(fleet, keys, lanes))
-        seconds, others = time.monotonic() - began, strangers.share()
-    sent = figures([sample.sent for sample in samples])
-    answered = figures([sample.answered for sample in samples])
-    report.figures |= {"lanes": lanes, "sent": sent, "answered": answered, "others": others}
-    report.figures["verifications_per_second"] = round(asked / seconds)
-    rows = [
-        _texts("last question allowed (sent)", sent),
-        _texts('last "allowed" answered', answered),
-        ["target", "", *(f"{target * 1000:.0f}" for target in TARGETS.values())],
-    ]
-    note = (
-        f"{deletes} deletes in {seconds:.0f} s by {lanes} lanes, while {asked / seconds:,.0f} "
-        f"questions per second were answered; others used {others:.0%} of the processors."
-    )
-    title = "From a delete's 204 on 2 nodes of 2 workers"
-    report.add(Table(title, ["ms", "p50", "p99", "max"], rows, note))
-    if others > NOISY:
-        report.warnings.append(f"others used {others:.0%} of the processors: too noisy a machine")
+        _run(fleet, deletes, lanes).write(report)
     report.finish()
-    missed = [
-        f"{name} {values[column] * 1000:.1f} ms"
-        for name, values in (("sent", sent), ("answered", answered))
-        for column, target in TARGETS.items()
-        if values[column] > target
-    ]
-    click.echo(f"missed: {', '.join(missed)}" if missed else "Both targets are met.")
-    raise SystemExit(bool(missed))
+    raise SystemExit(bool(report.missed))
 
 
 if __name__ == "__main__":

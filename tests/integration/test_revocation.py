@@ -191,11 +191,9 @@ def test_a_revoked_api_token_is_refused_everywhere(house: House, processes: list
     account_id = UUID(tenant.account_id)
     secret = tenant.make_token()
     token_id = house.run(house.accounts.find_token(secret)).id
-    for node in processes:
-        assert status_with(node, secret) == 200
+    assert statuses(processes, secret) == {200}
     house.run(house.accounts.revoke_token(account_id, token_id))
-    statuses = lambda: {status_with(node, secret) for node in processes}  # noqa: E731
-    assert until(lambda: statuses() == {401}) < PROMPT
+    assert until(lambda: statuses(processes, secret) == {401}) < PROMPT
 
 
 def test_a_suspended_account_is_refused_everywhere_and_its_tokens_play(
@@ -204,17 +202,16 @@ def test_a_suspended_account_is_refused_everywhere_and_its_tokens_play(
     tenant = processes[0].tenant
     account_id = UUID(tenant.account_id)
     key = processes[0].create()
-    statuses = lambda: {status_with(node, tenant.token) for node in processes}  # noqa: E731
-    assert statuses() == {200}
+    assert statuses(processes, tenant.token) == {200}
     try:
         house.run(house.accounts.suspend(account_id, suspended=True))
-        assert until(lambda: statuses() == {403}) < PROMPT
+        assert until(lambda: statuses(processes, tenant.token) == {403}) < PROMPT
         assert all(node.ask(key).allowed for node in processes)
     finally:
         house.run(house.accounts.suspend(account_id, suspended=False))
-    assert until(lambda: statuses() == {200}) < PROMPT
+    assert until(lambda: statuses(processes, tenant.token) == {200}) < PROMPT
 
 
-def status_with(node: Node, secret: str) -> int:
-    """Ask for something that an API token is needed for."""
-    return node.request("GET", LIVEPEER, token=secret)[0]
+def statuses(nodes: list[Node], secret: str) -> set[int]:
+    """Ask everywhere for something that an API token is needed for."""
+    return {node.request("GET", LIVEPEER, token=secret)[0] for node in nodes}

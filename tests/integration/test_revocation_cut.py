@@ -87,10 +87,12 @@ def test_a_cut_feed_is_noticed_within_the_bound(
 ) -> None:
     early, late, valid = (other.create() for _ in range(3))
     node.warm(early, late, valid)
+    other.warm(early, late)
     with CUTS[cut](house):
         with Watch(node, early) as watch, Watch(node, valid) as player:
             time.sleep(0.1)
             deleted = other.delete(early)
+            assert other.ask(early).reason == "key_deleted"  # its own feed is cut as well
             time.sleep(STALENESS + 0.1)
             node.ask(late)
             deleted_late = other.delete(late)
