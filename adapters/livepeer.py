@@ -189,10 +189,10 @@ async def delete_key(call: Call) -> Reply:
 
 async def gate(call: OpenCall) -> Reply:
     """POST gate: whether a media server may play, which has checked the signature itself."""
+    account_id = await _gated_account(call)
     play: wire.Gate = call.body
     if not play.pub:
         return _gated(403, "Content is gated and requires a public key")
-    account_id = await _gated_account(call)
     verdict = await call.services.gate.judge(account_id, play.pub, play=play.type == "jwt")
     match verdict:
         case GateVerdict.OPEN:

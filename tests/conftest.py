@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.service import House, Tenant, make_tenant, open_folder, serve
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C work in the processes that tests start.
+
+    A shell that runs us in the background has us ignore it, which children inherit.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -41,7 +41,7 @@ LINGER = 0.05  # seconds of asking on after the last "allowed"
 PAUSE = 0.002  # seconds between an answer and the next question
 GIVE_UP = 5.0  # seconds after which a key that still plays is reported as such
 _TITLE = 'From a delete\'s 204 to the last "allowed", 2 nodes of 2 workers'
-NOISY = 0.10  # of the processors, used by others
+NOISY = 0.15  # of the processors, used by others
 LIMIT = 240  # seconds for everything
 
 
