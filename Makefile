@@ -40,7 +40,7 @@ bench-docs: $(VENV)/.installed-dev  ## Write what these measured into docs/
 	@$(BIN)/python -m tests.bench.docs
 
 clean:  ## Remove what the commands above have made
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .bench .load
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

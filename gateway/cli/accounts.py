@@ -97,7 +97,9 @@ async def change(store: Store, account_id: UUID, quotas: Pairs, algorithms: Pair
 @click.argument("account_id", metavar="ACCOUNT", type=read_id)
 @administers()
 async def suspend(store: Store, account_id: UUID) -> Entry:
-    """Refuse everything that the account's tokens ask for. Nothing is lost.
+    """Refuse everything that the account's API tokens ask for. Nothing is lost.
+
+    Viewers go on playing: to stop them, disable or delete the keys.
 
     \b
       keyferry account suspend ACCOUNT
