@@ -108,7 +108,7 @@ def test_a_cut_feed_is_noticed_within_the_bound(
     again = other.create()
     node.warm(again)
     other.delete(again)
-    assert until(lambda: node.ask(again).reason == "key_deleted") < 0.5
+    assert until(lambda: node.ask(again).reason == "key_deleted") < 1
 
 
 def test_a_reset_does_not_wait_for_the_bound(house: House, node: Node, other: Node) -> None:
@@ -118,8 +118,8 @@ def test_a_reset_does_not_wait_for_the_bound(house: House, node: Node, other: No
         time.sleep(0.1)
         with reset(house):
             deleted = other.delete(key)
-        time.sleep(1)
-    assert watch.last_allowed() < deleted + 0.5
+        time.sleep(1.5)
+    assert watch.last_allowed() < deleted + 1
 
 
 def test_a_black_hole_between_feed_and_database(house: House, folder: Path, other: Node) -> None:
@@ -146,7 +146,7 @@ def test_a_black_hole_between_feed_and_database(house: House, folder: Path, othe
         assert watch.last_allowed() < deleted + STALENESS
         assert all(answer.allowed for answer in player.answers)
         other.delete(valid)
-        assert until(lambda: node.ask(valid).reason == "key_deleted") < 0.5
+        assert until(lambda: node.ask(valid).reason == "key_deleted") < 1
 
 
 def test_a_feed_that_hears_nothing_is_never_trusted(
