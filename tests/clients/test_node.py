@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ import httpx2
 import pytest
 
 from tests.clients.environments import HERE, node, node_modules
+from tests.edges.harness import running
+from tests.edges.media import PLAYLIST, make_video
 from tests.player import Player
 from tests.service import House, Tenant, make_tenant, serve
 from tests.vectors.forge import PLAYBACK, VIDEO
@@ -60,7 +62,27 @@ def check_plays(player: Player, token: str, subject: str, kid: str) -> None:
     assert other.headers["x-auth-reason"] == "subject_mismatch"
 
 
-def test_cloudflares_samples(service: Tenant, http: httpx2.Client, stage: Path) -> None:
+def check_plays_through_nginx(player: Player, tokens: Iterable[str], folder: Path) -> None:
+    """A real nginx, configured by `keyferry edge nginx`, gives away the playlist to each token."""
+    make_video(folder / "media", VIDEO, 1)
+    with running(
+        "nginx",
+        folder,
+        keyferry_url=player.tenant.url,
+        account_id=player.tenant.account_id,
+        media=folder / "media",
+        origin_url="",
+    ) as edge:
+        for token in tokens:
+            for url in (f"/{VIDEO}/index.m3u8?token={token}", f"/{token}/manifest/video.m3u8"):
+                answer = player.http.get(edge.url + url)
+                assert (answer.status_code, answer.content) == (200, PLAYLIST)
+        assert player.http.get(f"{edge.url}/{VIDEO}/index.m3u8").status_code == 401
+
+
+def test_cloudflares_samples(
+    service: Tenant, http: httpx2.Client, stage: Path, tmp_path: Path
+) -> None:
     player = Player(http, service.make_account())
     key = player.make()
     [jwk] = player.fetch(f"/keys/{key['id']}/jwks.json").json()["keys"]
@@ -68,6 +90,7 @@ def test_cloudflares_samples(service: Tenant, http: httpx2.Client, stage: Path) 
     assert len(tokens) == 3
     for token in tokens.values():
         check_plays(player, token, VIDEO, key["id"])
+    check_plays_through_nginx(player, tokens.values(), tmp_path)
 
 
 @pytest.mark.parametrize(("algorithm", "ways"), [("RS256", 1), ("ES256", 4)])
