@@ -82,11 +82,15 @@ class OpenCall:
 
 @dataclass(frozen=True, slots=True)
 class OpenOperation:
-    """A route without credentials, for machines that have none; `path` is literal."""
+    """A route without credentials, for machines that have none; `path` is literal.
+
+    `at_once` answers what memory alone can answer, and returns None for the rest.
+    """
 
     name: str
     method: str
     path: str
+    at_once: Callable[[OpenCall], Reply | None]
     handle: Callable[[OpenCall], Awaitable[Reply]]
     decode: Callable[[bytes], object]
 

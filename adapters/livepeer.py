@@ -104,7 +104,9 @@ class Adapter(Dialect):
             Operation("get_key", "GET", one, get_key, _READ),
             Operation("update_key", "PATCH", one, update_key, _WRITE, update),
             Operation("delete_key", "DELETE", one, delete_key, _WRITE),
-            OpenOperation("gate", "POST", "/access-control/gate", gate, body_decoder(wire.Gate)),
+            OpenOperation(
+                "gate", "POST", "/access-control/gate", gate_at_once, gate, body_decoder(wire.Gate)
+            ),
         )
 
     def credentials(self, request: Request) -> Iterable[Credential]:
@@ -187,6 +189,16 @@ async def delete_key(call: Call) -> Reply:
     return Reply(204)
 
 
+def gate_at_once(call: OpenCall) -> Reply | None:
+    """POST gate, when the account is named and its key in memory."""
+    account_id = read_id(call.request.query().get("account", ""))
+    play: wire.Gate = call.body
+    if account_id is None or not play.pub:
+        return None
+    verdict = call.services.gate.judge_warm(account_id, play.pub, play=play.type == "jwt")
+    return None if verdict is None else _gate_reply(call, account_id, verdict)
+
+
 async def gate(call: OpenCall) -> Reply:
     """POST gate: whether a media server may play, which has checked the signature itself."""
     account_id = await _gated_account(call)
@@ -194,6 +206,10 @@ async def gate(call: OpenCall) -> Reply:
     if not play.pub:
         return _gated(403, "Content is gated and requires a public key")
     verdict = await call.services.gate.judge(account_id, play.pub, play=play.type == "jwt")
+    return _gate_reply(call, account_id, verdict)
+
+
+def _gate_reply(call: OpenCall, account_id: UUID, verdict: GateVerdict) -> Reply:
     match verdict:
         case GateVerdict.OPEN:
             body = _encode(wire.GateAnswer(user_id=str(account_id)))

@@ -35,7 +35,21 @@ class Gate:
 
         With `play` an open gate counts as a sighting of the key. Raises GatewayError(UNAVAILABLE).
         """
-        state = await self._state(pub)
+        verdict = self.judge_warm(account_id, pub, play=play)
+        if verdict is None:
+            state = await self._keyring.find(fingerprint(pub))
+            verdict = self._judge(account_id, state, play=play)
+        return verdict
+
+    def judge_warm(self, account_id: UUID, pub: str, *, play: bool) -> GateVerdict | None:
+        """The same verdict without waiting, or None when the key must be asked for."""
+        try:
+            state = self._keyring.peek(fingerprint(pub))
+        except Refused:
+            state = None
+        return None if state is MISS else self._judge(account_id, state, play=play)
+
+    def _judge(self, account_id: UUID, state: KeyState | None, *, play: bool) -> GateVerdict:
         if state is None:
             return GateVerdict.UNKNOWN
         if state.account_id != account_id:
@@ -56,11 +70,3 @@ class Gate:
             raise GatewayError(Code.QUERY_INVALID, "name the account: ?account=ID")
         account_id: UUID = rows[0]["id"]
         return account_id
-
-    async def _state(self, pub: str) -> KeyState | None:
-        try:
-            ref = fingerprint(pub)
-        except Refused:
-            return None
-        state = self._keyring.peek(ref)
-        return await self._keyring.find(ref) if state is MISS else state

@@ -27,6 +27,9 @@ _CLOSE = (b"connection", b"close")
 # Behind these the rest of the request is not read, so the connection cannot serve another.
 _CLOSING = {411, 413, 414, 431}
 
+Answer = tuple[int, Headers, bytes]
+"""Status, headers and body, as they go on the wire."""
+
 
 class Door(Protocol):
     """What answers below one prefix; the dialects' is `adapters.pipeline.Door`."""
@@ -39,6 +42,9 @@ class Door(Protocol):
         report: Callable[[Exception], None],
     ) -> Reply:
         """Answer one request; never raises."""
+
+    def at_once(self, request: Request, body: bytes, trace: Trace) -> Reply | None:
+        """Answer from memory alone, or return None: then `answer` is asked."""
 
     def refuse(self, error: GatewayError, request: Request, operation: str | None = None) -> Reply:
         """Return a refusal in this door's envelope."""
@@ -78,9 +84,26 @@ class Front:
             await limits.discard_body(receive)
             await send({"type": "http.response.body"})
 
-    def refuse(
-        self, method: str, target: str, code: Code, message: str
-    ) -> tuple[int, Headers, bytes]:
+    def at_once(self, scope: Scope, body: bytes) -> Answer | None:
+        """Answer a request that needs no waiting: status, headers and body. None: call me."""
+        path = scope["raw_path"].decode("latin-1")
+        prefix, door = self._door(path)
+        if door is None:
+            return None
+        started = perf_counter()
+        trace = Trace(door[0])
+        request = self._request(scope, path[len(prefix) :], prefix, _request_id(scope))
+        try:
+            _check(scope)
+            reply = door[1].at_once(request, body, trace)
+        except Exception:  # noqa: BLE001  it will happen again where it is answered and reported
+            return None
+        if reply is None:
+            return None
+        self._note(request.request_id, request.method, trace, reply.status, started)
+        return reply.status, _headers(reply, request.request_id), reply.body
+
+    def refuse(self, method: str, target: str, code: Code, message: str) -> Answer:
         """Answer something that is not HTTP enough to be served: status, headers and body."""
         started = perf_counter()
         authority = _AUTHORITY.match(target)
@@ -119,17 +142,7 @@ class Front:
         if door is None:
             return await self._serve_rest(scope, receive, send, request_id, report)
         trace.door = door[0]
-        peer = scope["client"][0] if scope["client"] else None
-        request = Request(
-            method=scope["method"],
-            path=raw_path[len(prefix) :],
-            query_string=scope["query_string"],
-            headers=scope["headers"],
-            request_id=request_id,
-            peer=peer,
-            address=self._proxies.client(peer, scope["headers"]),
-            base_url=self._base_url(scope) + prefix,
-        )
+        request = self._request(scope, raw_path[len(prefix) :], prefix, request_id)
         try:
             _check(scope)
         except GatewayError as error:
@@ -177,6 +190,19 @@ class Front:
             if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in {"", "/"}:
                 return prefix, door
         return "", None
+
+    def _request(self, scope: Scope, path: str, prefix: str, request_id: str) -> Request:
+        peer = scope["client"][0] if scope["client"] else None
+        return Request(
+            method=scope["method"],
+            path=path,
+            query_string=scope["query_string"],
+            headers=scope["headers"],
+            request_id=request_id,
+            peer=peer,
+            address=self._proxies.client(peer, scope["headers"]),
+            base_url=self._base_url(scope) + prefix,
+        )
 
     def _base_url(self, scope: Scope) -> str:
         if self._public_url is not None:

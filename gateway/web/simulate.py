@@ -77,6 +77,9 @@ class SimulatedDoor:
                 allowance = self._take(request)  # until now it counted for its token alone
         return _marked(reply, marks, self._limit_headers(allowance))
 
+    def at_once(self, request: Request, body: bytes, trace: Trace) -> None:
+        """Never: there may be something to simulate."""
+
     def refuse(self, error: GatewayError, request: Request, operation: str | None = None) -> Reply:
         """Return a refusal that is not simulated, as `door` does."""
         return self._door.refuse(error, request, operation)

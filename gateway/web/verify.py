@@ -79,19 +79,38 @@ class VerifyDoor:
         """Answer one question. Raises GatewayError(UNAVAILABLE), which fails closed as 503."""
         if asks_for_verdict(request, rest):
             return await self._explain(account_id, await read_body())
+        asked = self._asked(request, rest)
+        if isinstance(asked, Verdict):
+            return _edge_reply(asked)
+        return _edge_reply(await self._verdict(account_id, *asked))
+
+    def at_once(self, account_id: UUID, rest: str, request: Request) -> Reply | None:
+        """Answer an edge from memory, or return None when that takes more."""
+        if asks_for_verdict(request, rest):
+            return None
+        asked = self._asked(request, rest)
+        if isinstance(asked, Verdict):
+            return _edge_reply(asked)
+        verdict = self._verifier.verify_warm(account_id, *asked)
+        if verdict is None:
+            return None
+        self._note(verdict)
+        return _edge_reply(verdict)
+
+    def _asked(self, request: Request, rest: str) -> tuple[str, Facts] | Verdict:
+        """Return the token and the play that an edge asks about, or why there are none."""
         try:
             url = original_url(request, rest)
         except Refused as refusal:
-            return _edge_reply(Verdict(refusal.reason))
+            return Verdict(refusal.reason)
         token = find_token(request, url)
         if token is None:
-            return _edge_reply(_TOKEN_MISSING)
+            return _TOKEN_MISSING
         address = self._proxies.viewer(request.peer, request.headers)
-        facts = play_facts(url, address, self._country(request))
-        return _edge_reply(await self._verdict(account_id, token, facts))
+        return token, play_facts(url, address, self._country(request))
 
     async def _explain(self, account_id: UUID, body: bytes) -> Reply:
-        asked = _asked(body)
+        asked = _read_question(body)
         facts = Facts(
             subject=ANY_SUBJECT if asked.subject is UNSET else asked.subject,
             address=None if asked.ip is UNSET else asked.ip,
@@ -102,13 +121,14 @@ class VerifyDoor:
         return Reply(200, _encode(_shown(verdict)))
 
     async def _verdict(self, account_id: UUID, token: str, facts: Facts) -> Verdict:
-        verdict = self._verifier.verify_warm(account_id, token, facts)
-        if verdict is None:
-            verdict = await self._verifier.verify(account_id, token, facts)
+        verdict = await self._verifier.verify(account_id, token, facts)
+        self._note(verdict)
+        return verdict
+
+    def _note(self, verdict: Verdict) -> None:
         self._metrics.judged(verdict.reason)
         if verdict.allowed and verdict.key is not None:
             self._plays.note(verdict.key)
-        return verdict
 
     def _country(self, request: Request) -> str | None:
         """Believe the country header of a trusted proxy, which is who speaks to us."""
@@ -134,7 +154,7 @@ def refuse_edge(error: GatewayError) -> Reply:
     return reply
 
 
-def _asked(body: bytes) -> VerifyRequest:
+def _read_question(body: bytes) -> VerifyRequest:
     try:
         text = body.decode()
         try:

@@ -42,6 +42,9 @@ class Inner:
         trace.account = self.accounts.get(request.header(b"authorization"))
         return Reply(200, b"{}")
 
+    def at_once(self, _request: Request, _body: bytes, _trace: Trace) -> Reply:
+        raise AssertionError("what is simulated is never answered at once")
+
     def refuse(self, error: GatewayError, request: Request, operation: str | None = None) -> Reply:
         reply = self.dialect.render_error(error, request, operation)
         if error.retry_after is not None:

@@ -1,0 +1,139 @@
+"""One request on a connection and its answer, which goes out in one piece.
+
+uvicorn's own cycle writes head and body apart, looks at every header with two patterns, and needs a
+task for each request; together that is most of what an answer from memory costs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from starlette.types import ASGIApp, Message, Scope
+
+    Headers = Iterable[tuple[bytes, bytes]]
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_CLOSE = (b"connection", b"close")
+_BODILESS = frozenset({204, 304})
+
+
+class Cycle:
+    """A request, and the ASGI application's way to read its body and to answer.
+
+    `default_headers` go before those of every answer; `on_response` is called when it is out.
+    """
+
+    def __init__(
+        self,
+        scope: Scope,
+        flow: FlowControl,
+        transport: asyncio.Transport,
+        *,
+        keep_alive: bool,
+        expects_continue: bool,
+        default_headers: Headers,
+        on_response: Callable[[], None],
+    ) -> None:
+        self.scope = scope
+        self.body = bytearray()  # as far as it has arrived and not been read
+        self.more_body = True
+        self.keep_alive = keep_alive
+        self.disconnected = False
+        self.response_complete = False
+        self.message_event = asyncio.Event()  # something of the above has changed
+        self._flow = flow
+        self._transport = transport
+        self._expects_continue = expects_continue
+        self._default_headers = default_headers
+        self._on_response = on_response
+        self._start: Message | None = None  # of an answer whose body has not begun
+
+    def take(self, body: bytes) -> None:
+        """Keep a piece of the body, and let the client wait while there is too much of it."""
+        self.body += body
+        if len(self.body) > HIGH_WATER_LIMIT:
+            self._flow.pause_reading()
+        self.message_event.set()
+
+    def end(self) -> None:
+        """Remember that the body is complete."""
+        self.more_body = False
+        self.message_event.set()
+
+    def answer(self, status: int, headers: Headers, body: bytes, *, more: bool = False) -> None:
+        """Write a head and, unless HTTP forbids one here, a body or its beginning."""
+        head = self._head(status, headers)
+        bodiless = status in _BODILESS or self.scope["method"] == "HEAD"
+        self._transport.write(head if bodiless else head + body)
+        if not more:
+            self._finish()
+
+    async def run(self, app: ASGIApp) -> None:
+        """Let `app` answer. What it leaves unfinished cannot be finished by anybody else."""
+        try:
+            await app(self.scope, self.receive, self.send)
+        except Exception:
+            logging.getLogger("uvicorn.error").exception("the application failed")
+        if not self.response_complete and not self.disconnected:
+            self._transport.close()
+
+    async def receive(self) -> Message:
+        """Return what came of the body since the last call, when something has."""
+        if self._expects_continue and not self._transport.is_closing():
+            self._transport.write(_CONTINUE)
+            self._expects_continue = False
+        if not self.disconnected and not self.response_complete:
+            self._flow.resume_reading()
+            await self.message_event.wait()
+            self.message_event.clear()
+        if self.disconnected or self.response_complete:
+            return {"type": "http.disconnect"}
+        body, self.body = bytes(self.body), bytearray()
+        return {"type": "http.request", "body": body, "more_body": self.more_body}
+
+    async def send(self, message: Message) -> None:
+        """Take a part of the answer; its head waits for the first part of its body."""
+        if self._flow.write_paused and not self.disconnected:
+            await self._flow.drain()
+        if self.disconnected:
+            return
+        if message["type"] == "http.response.start":
+            self._start = message
+            return
+        body, more = message.get("body", b""), message.get("more_body", False)
+        if self._start is not None:
+            start, self._start = self._start, None
+            self.answer(start["status"], start["headers"], body, more=more)
+            return
+        if body and self.scope["method"] != "HEAD":
+            self._transport.write(body)
+        if not more:
+            self._finish()
+
+    def _head(self, status: int, headers: Headers) -> bytes:
+        """Return status line and headers (RFC 9112 section 2.1)."""
+        self._expects_continue = False
+        lines = [*self._default_headers, *headers]
+        if _CLOSE in lines:
+            self.keep_alive = False
+        elif not self.keep_alive:
+            lines.append(_CLOSE)
+        head = STATUS_LINE[status] + b"".join([b"%s: %s\r\n" % line for line in lines]) + b"\r\n"
+        if head.count(b"\n") != len(lines) + 2 or head.count(b"\r") != len(lines) + 2:
+            raise RuntimeError("a header has a line break in it")
+        return head
+
+    def _finish(self) -> None:
+        self.response_complete = True
+        self.message_event.set()
+        if not self.keep_alive:
+            self._transport.close()
+        self._on_response()
