@@ -70,6 +70,8 @@ class Cycle:
 
     def answer(self, status: int, headers: Headers, body: bytes, *, more: bool = False) -> None:
         """Write a head and, unless HTTP forbids one here, a body or its beginning."""
+        if self.disconnected:
+            return
         head = self._head(status, headers)
         bodiless = status in _BODILESS or self.scope["method"] == "HEAD"
         self._transport.write(head if bodiless else head + body)

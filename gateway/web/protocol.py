@@ -198,7 +198,9 @@ class CappedProtocol(HttpToolsProtocol):
         if not cycle.more_body and not self.flow.write_paused:
             answer = self._front.at_once(cycle.scope, bytes(cycle.body))
             if answer is not None:
-                cycle.answer(*answer)
+                # Behind the other requests that have arrived: who waits for many answers is woken
+                # once for all of them, and that is most of what sending one costs.
+                self.loop.call_soon(cycle.answer, *answer)
                 return
         task = self.loop.create_task(cycle.run(self._front))
         task.add_done_callback(self.tasks.discard)
