@@ -39,7 +39,7 @@ def next_link(request: Request, after: UUID) -> bytes:
         if field[0] != "cursor"
     ]
     query = urlencode([*fields, ("cursor", str(after))])
-    return f'<{request.base_url}{request.path}?{query}>; rel="next"'.encode("ascii")
+    return f'<{request.base_url()}{request.path}?{query}>; rel="next"'.encode("ascii")
 
 
 def _limit(text: str) -> int:

@@ -6,7 +6,6 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -35,8 +34,9 @@ from gateway.web.client import Proxies
 from gateway.web.edge import AccountDoor, KeyDoor
 from gateway.web.front import Door, Front
 from gateway.web.health import health_routes
+from gateway.web.journal import open_journal
 from gateway.web.jwks import PublishedKeys
-from gateway.web.logs import describe
+from gateway.web.logs import Log, describe
 from gateway.web.metrics import Metrics, metrics_routes, open_metrics
 from gateway.web.neutral import neutral_refusal
 from gateway.web.simulate import simulated
@@ -73,7 +73,7 @@ class _Core:
 @asynccontextmanager
 async def open_gateway(
     settings: Settings,
-    log: Any,
+    log: Log,
     *,
     clock: Callable[[], float] = time.time,
     simulation: Simulation | None = None,
@@ -85,8 +85,11 @@ async def open_gateway(
     """
     if simulation is not None:
         log.warning("answers are simulated: this is no production", **simulation.shown())
-    async with _open_core(settings, log, clock) as core, open_metrics(Metrics()) as metrics:
+    async with AsyncExitStack() as stack:
+        core = await stack.enter_async_context(_open_core(settings, log, clock))
+        metrics = await stack.enter_async_context(open_metrics(Metrics()))
         _watch(metrics, core)
+        journal = stack.enter_context(open_journal(log, metrics))
         doors = _doors(settings, core, metrics, clock, (simulation or NOTHING).revocation_lag)
         routes = [
             *health_routes(core.database, core.feed, core.pool, simulation),
@@ -96,7 +99,7 @@ async def open_gateway(
             simulated(doors, simulation),
             _neutral_app(routes),
             log,
-            metrics=metrics,
+            journal=journal,
             proxies=Proxies(settings.trusted_proxies),
             public_url=settings.public_url,
         )
@@ -105,7 +108,7 @@ async def open_gateway(
 
 @asynccontextmanager
 async def _open_core(
-    settings: Settings, log: Any, clock: Callable[[], float]
+    settings: Settings, log: Log, clock: Callable[[], float]
 ) -> AsyncIterator[_Core]:
     if settings.database_url is None:
         raise ValueError("there is no database to open")
@@ -141,7 +144,7 @@ async def _open_core(
 
 
 @asynccontextmanager
-async def _open_pool(settings: Settings, log: Any) -> AsyncIterator[KeyPool]:
+async def _open_pool(settings: Settings, log: Log) -> AsyncIterator[KeyPool]:
     pool = KeyPool(
         size=settings.pool_size,
         threads=settings.pool_threads,
@@ -154,7 +157,7 @@ async def _open_pool(settings: Settings, log: Any) -> AsyncIterator[KeyPool]:
         await pool.close()
 
 
-def _feed_changed(database: Database, log: Any, state: State, error: Exception | None) -> None:
+def _feed_changed(database: Database, log: Log, state: State, error: Exception | None) -> None:
     """Tell an operator when memory is trusted again, or why it will not be.
 
     What the change feed has lost is lost to the other connections too, most likely.

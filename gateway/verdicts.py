@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -156,8 +156,7 @@ ANY_SUBJECT: Final = AnySubject.ANY_SUBJECT
 """The caller compares `Verdict.subject` itself. Said explicitly, never by leaving a field out."""
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """What is known of one play. What is left out is unknown, and unknown never lets in.
 
     `subject` is what is played, when the caller knows it; it decides alone.

@@ -13,7 +13,8 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+
+from gateway.web.logs import Log
 
 READY = b"ready\n"
 _PAUSE = 1.0  # seconds before a worker that died is started again
@@ -31,7 +32,7 @@ class Workers:
         command: Sequence[str],
         environ: Mapping[str, str],
         count: int,
-        log: Any,
+        log: Log,
         ended: Callable[[int], None],
     ) -> None:
         self._command = command

@@ -7,7 +7,6 @@ import os
 import socket
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import click
@@ -30,6 +29,7 @@ from gateway.cli.welcome import Welcome
 from gateway.settings import Settings
 from gateway.storage.embedded import embedded_postgres
 from gateway.storage.migrate import migrate
+from gateway.web.logs import Log
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ async def _serve(wish: Wish, settings: Settings, listener: socket.socket) -> Non
             await server.serve(gateway.app, listener, lambda: _tell(welcome, wish.output))
 
 
-async def _settle(accounts: Accounts, wish: Wish, folder: Path, log: Any) -> Tenant:
+async def _settle(accounts: Accounts, wish: Wish, folder: Path, log: Log) -> Tenant:
     """Return the account and token to serve, and say what is unexpected about them."""
     account = await find_account(accounts, wish.account_id, wish.email)
     if wish.email not in {None, account.email}:

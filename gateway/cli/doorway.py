@@ -6,13 +6,12 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import click
 
 from gateway.server import bind, reserve
 from gateway.settings import Settings
-from gateway.web.logs import adopt_server_log, open_log
+from gateway.web.logs import Log, adopt_server_log, open_log
 
 _WILDCARDS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  not bound here
 
@@ -53,7 +52,7 @@ def local_url(host: str, listener: socket.socket) -> str:
     return f"http://{shown}:{listener.getsockname()[1]}"
 
 
-def start_log(settings: Settings) -> Any:
+def start_log(settings: Settings) -> Log:
     """Return the log of the whole program, on standard error."""
     log = open_log(settings.log_format)
     adopt_server_log(log)

@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from adapters import find_dialects
 from gateway import server, workers
@@ -24,6 +23,7 @@ from gateway.simulation import Simulation, SimulationError, read_simulation
 from gateway.storage.embedded import embedded_postgres
 from gateway.storage.migrate import migrate
 from gateway.tasks import running as running_task
+from gateway.web.logs import Log
 from gateway.web.metrics import SHARED, dead, everybody, listen, shared_metrics
 
 _EXTERNAL = ("KEYFERRY_DATABASE_URL", "KEYFERRY_LISTEN_URL")
@@ -146,7 +146,7 @@ def _part(whole: int, number: int, count: int) -> int:
 
 
 @asynccontextmanager
-async def _database(wish: Wish, settings: Settings, log: Any) -> AsyncIterator[str]:
+async def _database(wish: Wish, settings: Settings, log: Log) -> AsyncIterator[str]:
     """Yield the DSN of a database with the current schema."""
     if settings.database_url is None:
         folder = wish.data or HERE

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from gateway.errors import Code, GatewayError
@@ -12,8 +13,7 @@ Headers = list[tuple[bytes, bytes]]
 MAX_QUERY_FIELDS = 50
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One HTTP request as a door sees it."""
 
     method: str
@@ -23,7 +23,7 @@ class Request:
     request_id: str
     peer: str | None  # who the connection is from, None on a Unix socket
     address: str | None  # the client's, as trusted proxies tell
-    base_url: str  # scheme, host and the door's prefix, for links
+    base_url: Callable[[], str]  # scheme, host and the door's prefix, for links
 
     def header(self, name: bytes) -> str | None:
         """Return the first header of this name (Latin-1, RFC 9110 section 5.5), stripped."""

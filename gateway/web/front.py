@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from secrets import token_hex
+from random import getrandbits
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -14,8 +14,8 @@ from gateway.errors import Code, GatewayError
 from gateway.web import limits
 from gateway.web.client import Proxies
 from gateway.web.exchange import Headers, Reply, Request, Trace
-from gateway.web.logs import describe
-from gateway.web.metrics import Metrics
+from gateway.web.journal import Journal
+from gateway.web.logs import Log, describe
 from gateway.web.neutral import neutral_refusal
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
@@ -57,16 +57,16 @@ class Front:
         self,
         doors: Mapping[str, tuple[str, Door]],
         rest: ASGIApp,
-        log: Any,
+        log: Log,
         *,
-        metrics: Metrics,
+        journal: Journal,
         proxies: Proxies,
         public_url: str | None = None,
     ) -> None:
         self._doors = doors
         self._rest = rest
         self._log = log
-        self._metrics = metrics
+        self._journal = journal
         self._proxies = proxies
         self._public_url = public_url
 
@@ -79,7 +79,7 @@ class Front:
         request_id = _request_id(scope)
         trace = Trace()
         status = await self._serve(scope, receive, send, request_id, trace)
-        self._note(request_id, scope["method"], trace, status, started)
+        self._journal.note(request_id, scope["method"], trace, status, started)
         if status in _CLOSING:
             await limits.discard_body(receive)
             await send({"type": "http.response.body"})
@@ -100,7 +100,7 @@ class Front:
             return None
         if reply is None:
             return None
-        self._note(request.request_id, request.method, trace, reply.status, started)
+        self._journal.note(request.request_id, request.method, trace, reply.status, started)
         return reply.status, _headers(reply, request.request_id), reply.body
 
     def refuse(self, method: str, target: str, code: Code, message: str) -> Answer:
@@ -110,28 +110,12 @@ class Front:
         path = target[authority.end() if authority else 0 :].partition("?")[0]
         prefix, door = self._door(path)
         trace = Trace(door[0] if door is not None else None)
-        request = Request(method, path[len(prefix) :], b"", (), token_hex(16), None, None, "")
+        request = Request(method, path[len(prefix) :], b"", (), _new_id(), None, None, str)
         error = GatewayError(code, message)
         reply = neutral_refusal(error) if door is None else door[1].refuse(error, request)
         headers = [*_headers(reply, request.request_id), _CLOSE]
-        self._note(request.request_id, method[:_METHOD_SHOWN], trace, reply.status, started)
+        self._journal.note(request.request_id, method[:_METHOD_SHOWN], trace, reply.status, started)
         return reply.status, headers, b"" if method == "HEAD" else reply.body
-
-    def _note(
-        self, request_id: str, method: str, trace: Trace, status: int, started: float
-    ) -> None:
-        seconds = perf_counter() - started
-        self._metrics.answered(trace.door, trace.route, status, seconds)
-        self._log.info(
-            "request",
-            request_id=request_id,
-            method=method,
-            dialect=trace.door,
-            route=trace.route,
-            account=trace.account,
-            status=status,
-            ms=round(seconds * 1000, 3),
-        )
 
     async def _serve(
         self, scope: Scope, receive: Receive, send: Send, request_id: str, trace: Trace
@@ -194,14 +178,14 @@ class Front:
     def _request(self, scope: Scope, path: str, prefix: str, request_id: str) -> Request:
         peer = scope["client"][0] if scope["client"] else None
         return Request(
-            method=scope["method"],
-            path=path,
-            query_string=scope["query_string"],
-            headers=scope["headers"],
-            request_id=request_id,
-            peer=peer,
-            address=self._proxies.client(peer, scope["headers"]),
-            base_url=self._base_url(scope) + prefix,
+            scope["method"],
+            path,
+            scope["query_string"],
+            scope["headers"],
+            request_id,
+            peer,
+            self._proxies.client(peer, scope["headers"]),
+            lambda: self._base_url(scope) + prefix,
         )
 
     def _base_url(self, scope: Scope) -> str:
@@ -249,4 +233,8 @@ def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
             return str(value, "ascii")
-    return token_hex(16)
+    return _new_id()
+
+
+def _new_id() -> str:
+    return f"{getrandbits(128):032x}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
@@ -13,36 +13,58 @@ import msgspec
 import structlog
 
 _REDACTED = "[redacted]"
-_encode = msgspec.json.Encoder(enc_hook=lambda _value: _REDACTED).encode
+_encoder = msgspec.json.Encoder(enc_hook=lambda _value: _REDACTED)
 
 
-def open_log(form: str = "auto", stream: BinaryIO | None = None) -> Any:
-    """Return a structlog logger on `stream` (default: standard error).
+class RequestLine(msgspec.Struct, frozen=True, gc=False):
+    """What is logged of a request. `ms` is the time from its arrival to its answer."""
+
+    request_id: str
+    method: str
+    dialect: str | None
+    route: str | None
+    account: str | None
+    status: int
+    ms: float
+    timestamp: datetime
+    event: str = "request"
+    level: str = "info"
+
+
+class Log:
+    """Writes to `out`, in lines of JSON or, when `pretty`, as people like to read."""
+
+    def __init__(self, out: BinaryIO, *, pretty: bool) -> None:
+        self._pretty = pretty
+        self._out = structlog.BytesLogger(out)
+        log = structlog.wrap_logger(
+            self._out,
+            processors=_pretty(out) if pretty else [_line],
+            wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+            cache_logger_on_first_use=True,
+        )
+        self.info, self.warning, self.error = log.info, log.warning, log.error
+
+    def requests(self, lines: Sequence[RequestLine]) -> None:
+        """Write the lines of many requests at once, which costs a tenth of one by one."""
+        if not self._pretty:
+            self._out.msg(_encoder.encode_lines(lines)[:-1])
+            return
+        for line in lines:
+            fields = msgspec.structs.asdict(line)
+            self.info(fields.pop("event"), **fields)
+
+
+def open_log(form: str = "auto", stream: BinaryIO | None = None) -> Log:
+    """Return a log on `stream` (default: standard error).
 
     `form` is "json", "text", or "auto": text in a terminal, JSON elsewhere.
     """
     out = stream or sys.stderr.buffer
-    processors: list[Any] = [_line]
-    if form == "text" or (form == "auto" and out.isatty()):
-        processors = [
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.dev.ConsoleRenderer(
-                colors=out.isatty(),
-                exception_formatter=structlog.dev.plain_traceback,  # rich's shows local variables
-            ),
-            _to_bytes,
-        ]
-    logger = structlog.BytesLogger(out)
-    return structlog.wrap_logger(
-        logger,
-        processors=processors,
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        cache_logger_on_first_use=True,
-    )
+    return Log(out, pretty=form == "text" or (form == "auto" and out.isatty()))
 
 
-def adopt_server_log(log: Any) -> None:
+def adopt_server_log(log: Log) -> None:
     """Send what the libraries have to say through `log`."""
     handler = _Forward(log)
     for name in ("uvicorn.error", "asyncio", "asyncpg"):
@@ -62,7 +84,7 @@ def describe(error: BaseException) -> dict[str, object]:
 
 
 class _Forward(logging.Handler):
-    def __init__(self, log: Any) -> None:
+    def __init__(self, log: Log) -> None:
         super().__init__()
         self._log = log
 
@@ -74,8 +96,31 @@ class _Forward(logging.Handler):
 def _line(_logger: object, method: str, event: MutableMapping[str, Any]) -> bytes:
     """Encode a log line; what is no plain value is redacted, whatever it may hold."""
     event["level"] = method
-    event["timestamp"] = datetime.now(UTC).isoformat().removesuffix("+00:00") + "Z"
-    return _encode(event)
+    event["timestamp"] = _shown(datetime.now(UTC))
+    return _encoder.encode(event)
+
+
+def _pretty(out: BinaryIO) -> list[Any]:
+    return [
+        structlog.processors.add_log_level,
+        _timestamp,
+        structlog.dev.ConsoleRenderer(
+            colors=out.isatty(),
+            exception_formatter=structlog.dev.plain_traceback,  # rich's shows local variables
+        ),
+        _to_bytes,
+    ]
+
+
+def _timestamp(
+    _logger: object, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    event["timestamp"] = _shown(event.get("timestamp") or datetime.now(UTC))
+    return event
+
+
+def _shown(moment: datetime) -> str:
+    return moment.isoformat().removesuffix("+00:00") + "Z"
 
 
 def _to_bytes(_logger: object, _method: str, text: str) -> bytes:

@@ -10,6 +10,8 @@ import asyncio
 import contextlib
 import os
 import tempfile
+from bisect import bisect_left
+from collections import Counter as Tally
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from hmac import compare_digest
@@ -38,8 +40,32 @@ _INTERVAL = 1.0  # seconds between two looks at what has a level
 _BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 
 
+class _Histogram(Histogram):
+    """A histogram that takes many observations at once."""
+
+    def add(self, seconds: float, buckets: list[int]) -> None:
+        """Add observations that came to `seconds`, by the bucket each of them belongs to."""
+        self._sum.inc(seconds)
+        for bucket, count in zip(self._buckets, buckets, strict=True):
+            bucket.inc(count)
+
+
+class _Answers:
+    """What was answered alike since the last look."""
+
+    __slots__ = ("buckets", "seconds")
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.buckets = [0] * (len(_BUCKETS) + 1)
+
+
 class Metrics:
-    """The metrics of one process."""
+    """The metrics of one process.
+
+    What happens at every request is counted in plain numbers and handed on by `look`: a counter
+    that threads and processes may share costs more than a signature remembered.
+    """
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
@@ -47,7 +73,7 @@ class Metrics:
         self._requests = Counter(
             "keyferry_requests", "Requests answered", (*labels, "status"), registry=registry
         )
-        self._seconds = Histogram(
+        self._seconds = _Histogram(
             "keyferry_request_seconds",
             "Time from request to answer",
             labels,
@@ -59,28 +85,21 @@ class Metrics:
         )
         self._levels: list[tuple[Gauge, Callable[[], float]]] = []
         self._totals: list[tuple[Counter, Callable[[], float], list[float]]] = []
-        # Finding a label's child costs more than counting in it.
-        self._request_children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
-        self._verdict_children: dict[str, Counter] = {}
+        self._answers: dict[tuple[str | None, str | None, int], _Answers] = {}
+        self._reasons: Tally[str] = Tally()
 
     def answered(self, dialect: str | None, route: str | None, status: int, seconds: float) -> None:
         """Count one request."""
-        key = (dialect or "none", route or "none", status)
-        children = self._request_children.get(key)
-        if children is None:
-            children = self._request_children[key] = (
-                self._requests.labels(*key[:2], str(status)),
-                self._seconds.labels(*key[:2]),
-            )
-        children[0].inc()
-        children[1].observe(seconds)
+        key = (dialect, route, status)
+        answers = self._answers.get(key)
+        if answers is None:
+            answers = self._answers[key] = _Answers()
+        answers.seconds += seconds
+        answers.buckets[bisect_left(_BUCKETS, seconds)] += 1
 
     def judged(self, reason: str) -> None:
         """Count one verdict."""
-        child = self._verdict_children.get(reason)
-        if child is None:
-            child = self._verdict_children[reason] = self._verdicts.labels(reason)
-        child.inc()
+        self._reasons[reason] += 1
 
     def level(
         self, name: str, text: str, read: Callable[[], float], workers: Workers = "livesum"
@@ -95,7 +114,15 @@ class Metrics:
         self._totals.append((counter, read, [0.0]))
 
     def look(self) -> None:
-        """Take down all levels and totals."""
+        """Take down all levels and totals, and what was counted since the last time."""
+        answers, self._answers = self._answers, {}
+        for (dialect, route, status), alike in answers.items():
+            labels = (dialect or "none", route or "none")
+            self._requests.labels(*labels, str(status)).inc(sum(alike.buckets))
+            self._seconds.labels(*labels).add(alike.seconds, alike.buckets)
+        reasons, self._reasons = self._reasons, Tally()
+        for reason, count in reasons.items():
+            self._verdicts.labels(reason).inc(count)
         for gauge, read in self._levels:
             gauge.set(read())
         for counter, read, last in self._totals:
@@ -143,8 +170,11 @@ def shared_metrics() -> Iterator[str]:
 @asynccontextmanager
 async def open_metrics(metrics: Metrics) -> AsyncIterator[Metrics]:
     """Run `metrics` until the block ends."""
-    async with running(metrics.run(), "metrics"):
-        yield metrics
+    try:
+        async with running(metrics.run(), "metrics"):
+            yield metrics
+    finally:
+        metrics.look()
 
 
 def metrics_routes(metrics: Metrics, token: str | None) -> list[Route]:

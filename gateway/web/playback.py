@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from urllib.parse import parse_qsl
 
 from gateway.subject import path_segments
@@ -45,7 +44,12 @@ def find_token(request: Request, url: str) -> str | None:
 
     The query's are those of `url`; Livepeer-Jwt is a header, then a cookie.
     """
-    return next((token for token in _tokens(request, url) if token), None)
+    path, _, query = url.partition("?")
+    if "/ey" in path:
+        for segment in path.split("/"):
+            if _TOKEN.fullmatch(segment):
+                return segment
+    return _in_query(query) or _in_headers(request)
 
 
 def play_facts(url: str, address: str | None, country: str | None) -> Facts:
@@ -63,25 +67,21 @@ def _is_download(path: str | None) -> bool:
         return False
 
 
-def _tokens(request: Request, url: str) -> Iterator[str | None]:
-    path, _, query = url.partition("?")
-    yield next(filter(_TOKEN.fullmatch, path.split("/")), None)
-    fields = _fields(query)
-    yield fields.get("token")
-    yield fields.get("jwt")
-    bearer = _BEARER.fullmatch(request.header(b"authorization") or "")
-    yield bearer[1] if bearer is not None else None
-    yield request.header(b"livepeer-jwt")
-    yield _cookie(request.header(b"cookie") or "")
-
-
-def _fields(query: str) -> dict[str, str]:
-    """Return the query's fields, the first one of a name counting. Most need no decoding."""
+def _in_query(query: str) -> str | None:
+    """Return `token`, else `jwt`, the first one of a name counting. Most need no decoding."""
     if "%" in query or "+" in query:
         pairs = parse_qsl(query, errors="replace")
     else:
         pairs = [(name, value) for name, _, value in map(_split, query.split("&"))]
-    return dict(reversed(pairs))
+    fields = dict(reversed(pairs))
+    return fields.get("token") or fields.get("jwt")
+
+
+def _in_headers(request: Request) -> str | None:
+    bearer = _BEARER.fullmatch(request.header(b"authorization") or "")
+    if bearer is not None:
+        return bearer[1]
+    return request.header(b"livepeer-jwt") or _cookie(request.header(b"cookie") or "") or None
 
 
 def _split(pair: str) -> tuple[str, str, str]:

@@ -60,9 +60,7 @@ def open_door(case: Case, authenticator: object = None) -> Door:
 
 
 def request_for(path: str = "/somewhere", method: str = "GET") -> Request:
-    return Request(
-        method, path, b"", [(b"authorization", b"Bearer x")], "id", None, None, "http://x"
-    )
+    return Request(method, path, b"", [(b"authorization", b"Bearer x")], "id", None, None, str)
 
 
 def seen(reply: Reply) -> tuple[int, str]:

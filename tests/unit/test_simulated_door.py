@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from random import Random
 from statistics import quantiles
 from typing import Any
@@ -20,7 +19,7 @@ from gateway.simulation import Behaviour, Fixed, Latency, LogNormal, RateLimit, 
 from gateway.web.exchange import Reply, Request, Trace
 from gateway.web.simulate import SimulatedDoor, simulated
 
-ASKED = Request("GET", "/keys", b"", [(b"authorization", b"Bearer one")], "id", None, "::1", "")
+ASKED = Request("GET", "/keys", b"", [(b"authorization", b"Bearer one")], "id", None, "::1", str)
 
 
 class Inner:
@@ -73,7 +72,7 @@ class Stage:
 
     def ask(self, token: str = "one", address: str = "::1") -> Reply:  # noqa: S107
         headers = [(b"authorization", f"Bearer {token}".encode())] if token else []
-        asked = replace(ASKED, headers=headers, address=address)
+        asked = ASKED._replace(headers=headers, address=address)
         answer = self.door.answer(asked, self._no_body, Trace(), _report)
         try:
             answer.send(None)
@@ -219,6 +218,6 @@ def test_tokens_of_one_account_are_counted_together_once_known() -> None:
 def test_many_clients_do_not_fill_the_memory() -> None:
     stage = Stage(Behaviour(rate_limit=RateLimit(1, 60)))
     for number in range(10_050):
-        stage.door._take(replace(ASKED, headers=[], address=str(number)))
+        stage.door._take(ASKED._replace(headers=[], address=str(number)))
     assert stage.door._limiter is not None
     assert len(stage.door._limiter._states) == 10_000

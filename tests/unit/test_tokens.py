@@ -132,14 +132,14 @@ async def test_any_subject_must_be_asked_for(desk: Desk) -> None:
 
 async def test_token_seen_before_skips_the_arithmetic_only(desk: Desk) -> None:
     text = token(accessRules=[{"type": "ip.src", "action": "block", "ip": ["192.0.2.1"]}])
-    fine = replace(PLAY, address="192.0.2.2")
+    fine = PLAY._replace(address="192.0.2.2")
     assert await desk.reason(text, fine) is Reason.ALLOWED
     break_arithmetic(desk)
     assert await desk.reason(text, fine) is Reason.ALLOWED
     assert await desk.reason(token(), fine) is Reason.SIGNATURE_INVALID
-    assert await desk.reason(text, replace(fine, address="192.0.2.1")) is Reason.BLOCKED_ADDRESS
-    assert await desk.reason(text, replace(fine, subject="x")) is Reason.SUBJECT_MISMATCH
-    assert await desk.reason(text, replace(fine, download=True)) is Reason.DOWNLOAD_REFUSED
+    assert await desk.reason(text, fine._replace(address="192.0.2.1")) is Reason.BLOCKED_ADDRESS
+    assert await desk.reason(text, fine._replace(subject="x")) is Reason.SUBJECT_MISMATCH
+    assert await desk.reason(text, fine._replace(download=True)) is Reason.DOWNLOAD_REFUSED
     assert (await desk.ask(text, fine, "foreign")).reason is Reason.KEY_UNKNOWN
     desk.now += 3606
     assert await desk.reason(text, fine) is Reason.EXPIRED
