@@ -12,7 +12,9 @@ from uuid import UUID
 
 from gateway.crypto import KeyPair
 from gateway.errors import Code, GatewayError
+from gateway.inserts import Inserts, NewRow
 from gateway.keypool import KeyPool
+from gateway.lookups import Lookups, read_key
 from gateway.model import (
     Algorithm,
     Caller,
@@ -70,6 +72,8 @@ class KeyManager:
         changed: Callable[[UUID | bytes], None] = lambda _ref: None,
     ) -> None:
         self._database = database
+        self._lookups = Lookups(database)
+        self._inserts = Inserts(database)
         self._pool = pool
         self._policies = policies
         self._pool_wait = pool_wait
@@ -113,12 +117,10 @@ class KeyManager:
 
     async def get(self, view: View, key_id: UUID) -> SigningKey:
         """Return one live key."""
-        row = await self._database.fetchrow(
-            STATEMENTS.get_key.sql, view.account_id, key_id, view.project_id
-        )
-        if row is None:
+        key = await self._lookups.key(key_id, *view)
+        if key is None:
             raise _key_unknown()
-        return _key(row)
+        return key
 
     async def find(self, account_id: UUID, key_id: UUID) -> tuple[SigningKey, bool]:
         """Return any key an account ever had, minting keys included, and whether it is deleted.
@@ -129,15 +131,13 @@ class KeyManager:
         if row is None:
             raise _key_unknown()
         *columns, deleted_at = row
-        return _key(columns), deleted_at is not None
+        return read_key(columns), deleted_at is not None
 
     async def all(self, view: View) -> list[SigningKey]:
         """Return all live keys that `view` shows, newest first."""
         if view.project_id is None:
-            rows = await self._database.fetch(STATEMENTS.list_account_keys.sql, view.account_id)
-        else:
-            rows = await self._newest(view, None)
-        return [_key(row) for row in rows]
+            return await self._lookups.of_account(view.account_id)
+        return await self._lookups.of_project(*view, None)
 
     async def page(self, view: View, search: KeySearch) -> Page:
         """Return up to `search.limit` live keys of one project, behind the key `search.after`.
@@ -145,11 +145,11 @@ class KeyManager:
         Raises GatewayError(QUERY_INVALID) when `after` was never a key of this project.
         """
         if search.is_plain:
-            rows = await self._newest(view, search.limit + 1)
+            found = await self._lookups.of_project(*view, search.limit + 1)
         else:
-            rows = await self._search(view, search)
-        keys = [_key(row) for row in rows[: search.limit]]
-        following = keys[-1].id if len(rows) > search.limit else None
+            found = [read_key(list(row)) for row in await self._search(view, search)]
+        keys = found[: search.limit]
+        following = keys[-1].id if len(found) > search.limit else None
         total = await self._count(view, search.wanted) if search.count else None
         return Page(keys, following, total)
 
@@ -201,9 +201,11 @@ class KeyManager:
         await self._database.fetch(STATEMENTS.touch_keys.sql, list(plays), moments)
 
     async def _insert(self, caller: Caller, request: KeyRequest, pair: KeyPair, quota: int) -> Any:
-        place = _retry_place(caller, request)
-        arguments = (
-            *place[:3],
+        account_id, project_id, dialect, digest = place = _retry_place(caller, request)
+        new = NewRow(
+            account_id,
+            project_id,
+            dialect,
             quota,
             pair.id,
             request.name,
@@ -211,18 +213,18 @@ class KeyManager:
             pair.algorithm,
             pair.spki,
             pair.fingerprint,
-            place[3],
+            digest,
             *_author(caller),
         )
         if request.retry_key is None:
-            return await self._database.fetchrow(STATEMENTS.create_key.sql, *arguments)
+            return await self._inserts.store(new)
 
         async def replace(connection: Any) -> tuple[Any, list[Any]]:
             await connection.execute(STATEMENTS.lock_retry.sql, " ".join(map(str, place)))
             retired = await connection.fetch(
                 STATEMENTS.retire_retried.sql, *place, *_author(caller)
             )
-            row = await connection.fetchrow(STATEMENTS.create_key.sql, *arguments)
+            row = await connection.fetchrow(STATEMENTS.create_key.sql, *new)
             if row is None:
                 raise _NoSlot  # so that the earlier key is not retired for nothing
             return row, retired
@@ -263,11 +265,6 @@ class KeyManager:
         if len(self._full) >= _REMEMBERED_FULL:
             del self._full[next(iter(self._full))]
         self._full[place] = None
-
-    async def _newest(self, view: View, limit: int | None) -> list[Any]:
-        return await self._database.fetch(
-            STATEMENTS.list_project_keys.sql, view.account_id, view.project_id, limit
-        )
 
     async def _search(self, view: View, search: KeySearch) -> list[Any]:
         place = (view.account_id, view.project_id)
@@ -314,9 +311,3 @@ def _author(caller: Caller) -> tuple[UUID, str, str | None]:
 
 def _bounds(wanted: KeyFilter) -> tuple[object, ...]:
     return (wanted.id, wanted.name_part, wanted.created_from, wanted.created_before)
-
-
-def _key(row: Any) -> SigningKey:
-    values = list(row)
-    values[5] = Algorithm(values[5])
-    return SigningKey(*values)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
+from typing import NamedTuple
 from uuid import UUID
 
 Network = IPv4Network | IPv6Network
@@ -71,8 +72,7 @@ class ApiToken:
     revoked_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(NamedTuple):
     """The part of the store that a request may touch: one account, or one project of it."""
 
     account_id: UUID
@@ -133,8 +133,7 @@ class KeyChange:
     disabled: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SigningKey:
+class SigningKey(NamedTuple):
     """The public half of a signing key and what is known of it."""
 
     id: UUID

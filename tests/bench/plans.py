@@ -19,7 +19,8 @@ _DIALECT = "cloudflare"
 _BEST = {
     "find_principal": "api_tokens_digest_key",
     "create_key": "allowances_pkey",
-    "get_key": "signing_keys_pkey",
+    "create_keys": "allowances_pkey",
+    "get_keys": "signing_keys_pkey",
     "update_key": "signing_keys_pkey",
     "delete_key": "signing_keys_pkey",
     "published_key": "signing_keys_pkey",
@@ -72,14 +73,16 @@ def _hot(town: Town) -> dict[str, tuple[object, ...]]:
     account, project, digest, author = place.account_id, place.project_id, bytes(32), uuid4()
     said = (author, "a-request", "127.0.0.1")
     created = (uuid4(), "a name", None, "RS256", SPKI, digest, None)
+    batch = [[value] for value in (account, project, *created[:-1], *said)]
     return {
         "find_principal": (digest,),
         "create_key": (account, project, _DIALECT, 1000, *created, *said),
         "quota_of": (account, _DIALECT, 1000),
         "retire_retried": (account, project, _DIALECT, digest, *said),
-        "get_key": (account, key, project),
-        "list_account_keys": (account,),
-        "list_project_keys": (account, project, 21),
+        "create_keys": (*batch[:2], _DIALECT, 1000, *batch[2:]),
+        "get_keys": ([key], [account], [project]),
+        "list_account_keys": ([account],),
+        "list_project_keys": ([account], [project], [21]),
         "search_project_keys": (account, project, 21, key, None, None, None, None, 0, -1, 0),
         "cursor_exists": (account, project, key),
         "count_project_keys": (account, project, None, None, None, None),

@@ -33,6 +33,7 @@ NAMES = {
     for name in STATEMENTS.available_queries
     if not name.endswith("_cursor")  # aiosql's second way to run each
 }
+LEARNING = ("typeinfo_tree", "set_config('jit'")  # what asyncpg asks once per connection
 UNKNOWN = b64encode(spki_pem(town.SPKI)).decode()
 # What no request waits for, or what asks nothing of a table.
 ASIDE = {"touch_tokens", "touch_keys", "announce", "schema_version"}
@@ -47,8 +48,9 @@ class Inside:
         self._said: list[str] = []
 
     def note(self, query: Any) -> None:
-        """Remember a statement that was sent."""
-        self._said.append(NAMES.get(query.query, query.query))
+        """Remember a statement that was sent, unless the driver learns of an array type by it."""
+        if not any(mark in query.query for mark in LEARNING):
+            self._said.append(NAMES.get(query.query, query.query))
 
     async def ask(self, question: Question) -> list[str]:
         """Return the names of the statements that an answer took."""
@@ -102,7 +104,7 @@ async def check_keys(inside: Inside, door: Door, listing: str) -> None:
     for operation, statement in (
         ("create_key", "create_key"),
         ("list_keys", listing),
-        ("get_key", "get_key"),
+        ("get_key", "get_keys"),
         ("update_key", "update_key"),
         ("delete_key", "delete_key"),
     ):

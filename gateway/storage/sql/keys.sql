@@ -28,6 +28,58 @@ WITH slot AS (
 )
 SELECT name, created_at FROM key;
 
+-- name: create_keys
+-- `create_key` for many accounts at once, in one dialect and with one commit. An account gets all
+-- the slots it needs here or none, and whose slots another statement holds gets none, so that
+-- nobody waits for anybody else's account. Who is missing in the answer has to ask alone.
+-- $1 accounts, $2 projects, $3 dialect, $4 deployment quota, $5 keys, $6 names, $7 labels,
+-- $8 algorithms, $9 spkis, $10 fingerprints, $11 tokens, $12 request ids, $13 client addresses
+WITH asked AS (
+    SELECT *, count(label) OVER (PARTITION BY project_id ORDER BY place) AS turn
+    FROM unnest($1::uuid[], $2::uuid[], $5::uuid[], $6::text[], $7::text[], $8::text[],
+                $9::bytea[], $10::bytea[], $11::uuid[], $12::text[], $13::inet[])
+        WITH ORDINALITY AS asked (account_id, project_id, key_id, name, label, algorithm,
+                                  spki, fingerprint, token_id, request_id, address, place)
+), need AS (
+    SELECT account_id, count(*)::int AS keys FROM asked GROUP BY account_id
+), free AS (
+    SELECT a.account_id FROM allowances a
+    WHERE a.account_id = ANY ($1) AND a.dialect = $3::text
+    FOR NO KEY UPDATE SKIP LOCKED
+), slot AS (
+    UPDATE allowances a SET live_keys = a.live_keys + need.keys
+    FROM need JOIN free USING (account_id)
+    WHERE a.account_id = need.account_id AND a.account_id = ANY ($1) AND a.dialect = $3
+      AND a.live_keys + need.keys <= coalesce(a.quota, $4::int)
+    RETURNING a.account_id
+), labelled AS (
+    SELECT account_id, project_id, max(turn)::int AS keys
+    FROM asked JOIN slot USING (account_id) WHERE label IS NOT NULL
+    GROUP BY account_id, project_id
+), named AS (  -- in order, since batches of another dialect may name keys in the same projects
+    SELECT p.id FROM projects p JOIN labelled l ON p.id = l.project_id
+    WHERE p.id = ANY ($2)
+    ORDER BY p.id FOR NO KEY UPDATE OF p
+), numbered AS (
+    UPDATE projects p SET keys_named = p.keys_named + l.keys
+    FROM named JOIN labelled l ON l.project_id = named.id
+    WHERE p.id = named.id AND p.id = ANY ($2) AND p.account_id = l.account_id
+    RETURNING p.id, p.keys_named - l.keys AS before
+), key AS (
+    INSERT INTO signing_keys
+        (id, account_id, project_id, dialect, name, algorithm, spki, fingerprint)
+    SELECT asked.key_id, slot.account_id, asked.project_id, $3,
+           coalesce(asked.name, asked.label || ' ' || numbered.before + asked.turn),
+           asked.algorithm, asked.spki, asked.fingerprint
+    FROM asked JOIN slot USING (account_id) LEFT JOIN numbered ON numbered.id = asked.project_id
+    RETURNING id, name, created_at
+), event AS (
+    INSERT INTO key_events (account_id, key_id, action, token_id, dialect, request_id, address)
+    SELECT asked.account_id, key.id, 'created', asked.token_id, $3, asked.request_id, asked.address
+    FROM key JOIN asked ON asked.key_id = key.id
+)
+SELECT id, name, created_at FROM key;
+
 -- name: lock_retry
 -- Serialises the creates of one Idempotency-Key until the transaction ends.
 SELECT pg_advisory_xact_lock(hashtextextended($1::text, 0));
@@ -73,12 +125,15 @@ SELECT coalesce(a.quota, $3::int) AS quota,
 FROM (VALUES ($1::uuid, $2::text)) AS place (account_id, dialect)
 LEFT JOIN allowances a USING (account_id, dialect);
 
--- name: get_key
--- $1 account, $2 key, $3 project or null for the whole account
-SELECT id, account_id, project_id, dialect, name, algorithm, spki, created_at, last_seen_at, disabled
-FROM signing_keys
-WHERE id = $2::uuid AND account_id = $1::uuid AND deleted_at IS NULL AND NOT hidden
-  AND ($3::uuid IS NULL OR project_id = $3);
+-- name: get_keys
+-- Live keys, by number of the question. $1 keys, $2 accounts, $3 projects or nulls for any
+SELECT asked.number, k.id, k.account_id, k.project_id, k.dialect, k.name, k.algorithm, k.spki,
+       k.created_at, k.last_seen_at, k.disabled
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[])
+    WITH ORDINALITY AS asked (key_id, account_id, project_id, number)
+JOIN signing_keys k ON k.id = asked.key_id AND k.account_id = asked.account_id
+WHERE k.deleted_at IS NULL AND NOT k.hidden
+  AND (asked.project_id IS NULL OR k.project_id = asked.project_id);
 
 -- name: find_key
 -- For operators: deleted keys and minting keys too. $1 account, $2 key
@@ -87,19 +142,29 @@ SELECT id, account_id, project_id, dialect, name, algorithm, spki, created_at, l
 FROM signing_keys WHERE id = $2::uuid AND account_id = $1::uuid;
 
 -- name: list_account_keys
--- All live keys of an account, newest first. $1 account
-SELECT id, account_id, project_id, dialect, name, algorithm, spki, created_at, last_seen_at, disabled
-FROM signing_keys
-WHERE account_id = $1::uuid AND deleted_at IS NULL AND NOT hidden
-ORDER BY created_at DESC, id DESC;
+-- All live keys of accounts, by number of the question, newest first. $1 accounts
+SELECT asked.number, k.id, k.account_id, k.project_id, k.dialect, k.name, k.algorithm, k.spki,
+       k.created_at, k.last_seen_at, k.disabled
+FROM unnest($1::uuid[]) WITH ORDINALITY AS asked (account_id, number)
+JOIN signing_keys k USING (account_id)
+WHERE k.deleted_at IS NULL AND NOT k.hidden
+ORDER BY asked.number, k.created_at DESC, k.id DESC;
 
 -- name: list_project_keys
--- One page of a project's live keys, newest first. $1 account, $2 project, $3 limit
-SELECT id, account_id, project_id, dialect, name, algorithm, spki, created_at, last_seen_at, disabled
-FROM signing_keys
-WHERE account_id = $1::uuid AND project_id = $2::uuid AND deleted_at IS NULL AND NOT hidden
-ORDER BY created_at DESC, id DESC
-LIMIT $3::int;
+-- One page each of projects' live keys, by number of the question, newest first.
+-- $1 accounts, $2 projects, $3 limits or nulls
+SELECT asked.number, k.id, k.account_id, k.project_id, k.dialect, k.name, k.algorithm, k.spki,
+       k.created_at, k.last_seen_at, k.disabled
+FROM unnest($1::uuid[], $2::uuid[], $3::int[])
+    WITH ORDINALITY AS asked (account_id, project_id, keys, number)
+CROSS JOIN LATERAL (
+    SELECT * FROM signing_keys s
+    WHERE s.account_id = asked.account_id AND s.project_id = asked.project_id
+      AND s.deleted_at IS NULL AND NOT s.hidden
+    ORDER BY s.created_at DESC, s.id DESC
+    LIMIT asked.keys
+) k
+ORDER BY asked.number, k.created_at DESC, k.id DESC;
 
 -- name: search_project_keys
 -- One page in any order, with filters, after the key that a cursor names. That key keeps its
