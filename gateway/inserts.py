@@ -11,7 +11,7 @@ from gateway.errors import Code, GatewayError
 from gateway.storage.batches import Batches
 from gateway.storage.database import STATEMENTS, ConstraintViolated, Database
 
-_LANES = 4
+_LANES = 2
 """Batches of one dialect under way at a time. An account keeps to one of them: in two it would be
 in its own way."""
 

@@ -7,16 +7,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network
 from typing import NamedTuple
 from uuid import UUID
 
 Network = IPv4Network | IPv6Network
+_LONGEST_ID = 36  # characters
 _ID = re.compile(r"[0-9A-Fa-f]{32}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
 def read_id(text: str) -> UUID | None:
     """Return the id that `text` spells, 32 hexadecimal digits or the same with dashes."""
+    return _read_id(text) if len(text) <= _LONGEST_ID else None
+
+
+@lru_cache(maxsize=4096)  # reading one again costs more than everything else about a known token
+def _read_id(text: str) -> UUID | None:
     return UUID(text) if _ID.fullmatch(text) else None
 
 

@@ -205,9 +205,12 @@ def our_errors() -> Any:
 async def _prepare_session(connection: Any) -> None:
     """Let the server give up a statement when we do: it must not be carried out later.
 
+    No plan should read a whole table: made while it was small, it would be kept for a large one.
     Sent as a statement, since poolers refuse startup parameters that they do not know.
     """
-    await connection.execute(f"SET statement_timeout = {_STATEMENT_TIMEOUT}; SET jit = off")
+    await connection.execute(
+        f"SET statement_timeout = {_STATEMENT_TIMEOUT}; SET jit = off; SET enable_seqscan = off"
+    )
 
 
 async def _keep_session(_connection: object) -> None:

@@ -13,13 +13,17 @@ from typing import TYPE_CHECKING
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from gateway.web.limits import discard_body, read_body
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from starlette.types import ASGIApp, Message, Scope
 
     Headers = Iterable[tuple[bytes, bytes]]
+    Answer = tuple[int, list[tuple[bytes, bytes]], bytes]  # status, headers and body
 
+_log = logging.getLogger("uvicorn.error")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CLOSE = (b"connection", b"close")
 _BODILESS = frozenset({204, 304})
@@ -78,14 +82,35 @@ class Cycle:
         if not more:
             self._finish()
 
+    async def serve(self, work: Awaitable[Answer]) -> None:
+        """Send what `work` returns. A client that is told to go gets a moment to read it."""
+        try:
+            status, headers, body = await work
+            if self._flow.write_paused and not self.disconnected:
+                await self._flow.drain()
+            closing = _CLOSE in headers
+            self.answer(status, headers, body, more=closing)
+            if closing and not self.disconnected:
+                await discard_body(self.receive)
+                self._finish()
+        except Exception:  # noqa: BLE001  the last line of defence
+            _log.exception("a request was not answered")
+            self._transport.close()
+
     async def run(self, app: ASGIApp) -> None:
         """Let `app` answer. What it leaves unfinished cannot be finished by anybody else."""
         try:
             await app(self.scope, self.receive, self.send)
-        except Exception:
-            logging.getLogger("uvicorn.error").exception("the application failed")
+        except Exception:  # noqa: BLE001  the last line of defence
+            _log.exception("a request was not answered")
         if not self.response_complete and not self.disconnected:
             self._transport.close()
+
+    async def read_body(self) -> bytes:
+        """Return the whole body. Raises GatewayError as `limits.read_body`."""
+        if self.more_body:
+            return await read_body(self.receive)
+        return bytes(self.body)  # no longer than its Content-Length, which has been looked at
 
     async def receive(self) -> Message:
         """Return what came of the body since the last call, when something has."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from random import getrandbits
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -37,7 +37,7 @@ class Door(Protocol):
     async def answer(
         self,
         request: Request,
-        read_body: Callable[[], Any],
+        read_body: Callable[[], Awaitable[bytes]],
         trace: Trace,
         report: Callable[[Exception], None],
     ) -> Reply:
@@ -48,6 +48,21 @@ class Door(Protocol):
 
     def refuse(self, error: GatewayError, request: Request, operation: str | None = None) -> Reply:
         """Return a refusal in this door's envelope."""
+
+
+class Visit:
+    """A request on its way through a door; `fault` is what is wrong with its head."""
+
+    __slots__ = ("door", "fault", "request", "started", "trace")
+
+    def __init__(
+        self, door: Door, request: Request, trace: Trace, fault: GatewayError | None
+    ) -> None:
+        self.door = door
+        self.request = request
+        self.trace = trace
+        self.fault = fault
+        self.started = perf_counter()
 
 
 class Front:
@@ -71,122 +86,109 @@ class Front:
         self._public_url = public_url
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection's request (ASGI 3)."""
-        if scope["type"] != "http":
-            await self._rest(scope, receive, send)
+        """Serve one request by ASGI 3, as any server can; ours asks the methods below."""
+        visit = self.visit(scope) if scope["type"] == "http" else None
+        if visit is None:
+            await self._serve_rest(scope, receive, send)
             return
-        started = perf_counter()
-        request_id = _request_id(scope)
-        trace = Trace()
-        status = await self._serve(scope, receive, send, request_id, trace)
-        self._journal.note(request_id, scope["method"], trace, status, started)
-        if status in _CLOSING:
-            await limits.discard_body(receive)
-            await send({"type": "http.response.body"})
+        status, headers, body = await self.answer(visit, lambda: limits.read_body(receive))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
-    def at_once(self, scope: Scope, body: bytes) -> Answer | None:
-        """Answer a request that needs no waiting: status, headers and body. None: call me."""
+    def visit(self, scope: Scope) -> Visit | None:
+        """Return a request to one of the doors; None is for everything else: call me."""
         path = scope["raw_path"].decode("latin-1")
         prefix, door = self._door(path)
         if door is None:
             return None
-        started = perf_counter()
-        trace = Trace(door[0])
-        request = self._request(scope, path[len(prefix) :], prefix, _request_id(scope))
+        peer = scope["client"][0] if scope["client"] else None
+        request = Request(
+            scope["method"],
+            path[len(prefix) :],
+            scope["query_string"],
+            scope["headers"],
+            _request_id(scope),
+            peer,
+            self._proxies.client(peer, scope["headers"]),
+            lambda: self._base_url(scope) + prefix,
+        )
+        return Visit(door[1], request, Trace(door[0]), _fault(scope))
+
+    def at_once(self, visit: Visit, body: bytes) -> Answer | None:
+        """Answer a request that needs no waiting, or return None."""
+        if visit.fault is not None:
+            return None
         try:
-            _check(scope)
-            reply = door[1].at_once(request, body, trace)
+            reply = visit.door.at_once(visit.request, body, visit.trace)
         except Exception:  # noqa: BLE001  it will happen again where it is answered and reported
             return None
-        if reply is None:
-            return None
-        self._journal.note(request.request_id, request.method, trace, reply.status, started)
-        return reply.status, _headers(reply, request.request_id), reply.body
+        return None if reply is None else self._answered(visit, reply)
+
+    async def answer(self, visit: Visit, read_body: Callable[[], Awaitable[bytes]]) -> Answer:
+        """Answer a request, reading its body when its time has come. Never raises."""
+        request, trace = visit.request, visit.trace
+        if visit.fault is not None:
+            reply = visit.door.refuse(visit.fault, request)
+        else:
+            report = self._reporter(request.request_id)
+            reply = await visit.door.answer(request, read_body, trace, report)
+        return self._answered(visit, reply)
 
     def refuse(self, method: str, target: str, code: Code, message: str) -> Answer:
-        """Answer something that is not HTTP enough to be served: status, headers and body."""
-        started = perf_counter()
+        """Answer something that is not HTTP enough to be served."""
         authority = _AUTHORITY.match(target)
         path = target[authority.end() if authority else 0 :].partition("?")[0]
         prefix, door = self._door(path)
-        trace = Trace(door[0] if door is not None else None)
         request = Request(method, path[len(prefix) :], b"", (), _new_id(), None, None, str)
         error = GatewayError(code, message)
         reply = neutral_refusal(error) if door is None else door[1].refuse(error, request)
-        headers = [*_headers(reply, request.request_id), _CLOSE]
+        headers = _headers(reply, request.request_id)
+        if _CLOSE not in headers:
+            headers.append(_CLOSE)
+        trace = Trace(door[0] if door is not None else None)
+        started = perf_counter()
         self._journal.note(request.request_id, method[:_METHOD_SHOWN], trace, reply.status, started)
         return reply.status, headers, b"" if method == "HEAD" else reply.body
 
-    async def _serve(
-        self, scope: Scope, receive: Receive, send: Send, request_id: str, trace: Trace
-    ) -> int:
-        raw_path = scope["raw_path"].decode("latin-1")
-        prefix, door = self._door(raw_path)
-        report = self._reporter(request_id)
-        if door is None:
-            return await self._serve_rest(scope, receive, send, request_id, report)
-        trace.door = door[0]
-        request = self._request(scope, raw_path[len(prefix) :], prefix, request_id)
-        try:
-            _check(scope)
-        except GatewayError as error:
-            reply = door[1].refuse(error, request)
-        else:
-            reply = await door[1].answer(request, lambda: limits.read_body(receive), trace, report)
-        await send_reply(send, reply, request_id)
-        return reply.status
+    def _answered(self, visit: Visit, reply: Reply) -> Answer:
+        request = visit.request
+        self._journal.note(
+            request.request_id, request.method, visit.trace, reply.status, visit.started
+        )
+        return reply.status, _headers(reply, request.request_id), reply.body
 
-    async def _serve_rest(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        request_id: str,
-        report: Callable[[Exception], None],
-    ) -> int:
-        status = 0
+    async def _serve_rest(self, scope: Scope, receive: Receive, send: Send) -> None:
+        status, started, request_id = 0, perf_counter(), _request_id(scope)
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [
-                    *message["headers"],
-                    (b"x-request-id", request_id.encode()),
-                ]
+                id_header = (b"x-request-id", request_id.encode())
+                message["headers"] = [*message["headers"], id_header]
             await send(message)
 
         try:
-            _check(scope)
+            fault = _fault(scope)
+            if fault is not None:
+                raise fault
             await self._rest(scope, receive, send_with_id)
         except Exception as error:  # noqa: BLE001  the last line of defence
             if not isinstance(error, GatewayError):
-                report(error)
+                self._reporter(request_id)(error)
                 error = GatewayError(Code.INTERNAL, "Internal server error")
             if status == 0:
                 reply = neutral_refusal(error)
-                await send_reply(send, reply, request_id)
-                status = reply.status
-        return status
+                status, headers = reply.status, _headers(reply, request_id)
+                await send({"type": "http.response.start", "status": status, "headers": headers})
+                await send({"type": "http.response.body", "body": reply.body})
+        self._journal.note(request_id, scope["method"], Trace(), status, started)
 
     def _door(self, path: str) -> tuple[str, tuple[str, Door] | None]:
         for prefix, door in self._doors.items():
             if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in {"", "/"}:
                 return prefix, door
         return "", None
-
-    def _request(self, scope: Scope, path: str, prefix: str, request_id: str) -> Request:
-        peer = scope["client"][0] if scope["client"] else None
-        return Request(
-            scope["method"],
-            path,
-            scope["query_string"],
-            scope["headers"],
-            request_id,
-            peer,
-            self._proxies.client(peer, scope["headers"]),
-            lambda: self._base_url(scope) + prefix,
-        )
 
     def _base_url(self, scope: Scope) -> str:
         if self._public_url is not None:
@@ -203,15 +205,6 @@ class Front:
         return report
 
 
-async def send_reply(send: Send, reply: Reply, request_id: str) -> None:
-    """Send `reply` with the headers that every answer has; a closing one is left unfinished."""
-    headers, closing = _headers(reply, request_id), reply.status in _CLOSING
-    if closing:
-        headers.append(_CLOSE)
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    await send({"type": "http.response.body", "body": reply.body, "more_body": closing})
-
-
 def _headers(reply: Reply, request_id: str) -> Headers:
     headers = [(b"x-request-id", request_id.encode()), *reply.headers]
     if reply.status not in {204, 304}:
@@ -219,14 +212,21 @@ def _headers(reply: Reply, request_id: str) -> Headers:
         headers.append((b"content-length", b"%d" % len(reply.body)))
     if not any(name == b"cache-control" for name, _ in reply.headers):
         headers.append(_NO_STORE)
+    if reply.status in _CLOSING:
+        headers.append(_CLOSE)
     return headers
 
 
-def _check(scope: Scope) -> None:
+def _fault(scope: Scope) -> GatewayError | None:
+    """Return what is wrong with a head, before anything else is looked at."""
     if scope["http_version"] not in {"1.1", "1.0"}:  # the parser lets 0.9 and 2.0 pass
-        raise GatewayError(Code.HEADER_INVALID, "this is not a valid HTTP/1.1 request")
+        return GatewayError(Code.HEADER_INVALID, "this is not a valid HTTP/1.1 request")
     target = len(scope["raw_path"]) + len(scope["query_string"])
-    limits.check_head(target, scope["headers"])
+    try:
+        limits.check_head(target, scope["headers"])
+    except GatewayError as error:
+        return error
+    return None
 
 
 def _request_id(scope: Scope) -> str:

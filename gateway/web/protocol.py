@@ -25,6 +25,8 @@ from gateway.web.cycle import Cycle
 from gateway.web.limits import LINGER, MAX_HEAD, PATIENCE, too_large
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from gateway.web.front import Front
 
 _REQUEST_LINE = re.compile(rb"\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+) +([^ \r\n]*)( HTTP/1\.[01]\r?\n)?")
@@ -195,14 +197,21 @@ class CappedProtocol(HttpToolsProtocol):
 
     def _begin(self, cycle: Cycle) -> None:
         self._current = cycle
+        visit = self._front.visit(cycle.scope)
+        if visit is None:
+            self._start(cycle.run(self._front))
+            return
         if not cycle.more_body and not self.flow.write_paused:
-            answer = self._front.at_once(cycle.scope, bytes(cycle.body))
+            answer = self._front.at_once(visit, bytes(cycle.body))
             if answer is not None:
-                # Behind the other requests that have arrived: who waits for many answers is woken
-                # once for all of them, and that is most of what sending one costs.
+                # Behind the other requests that have arrived: who waits for many answers is
+                # woken once for all of them, and that is most of what sending one costs.
                 self.loop.call_soon(cycle.answer, *answer)
                 return
-        task = self.loop.create_task(cycle.run(self._front))
+        self._start(cycle.serve(self._front.answer(visit, cycle.read_body)))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self.loop.create_task(work)
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
 

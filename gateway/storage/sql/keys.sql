@@ -37,7 +37,7 @@ SELECT name, created_at FROM key;
 WITH asked AS (
     SELECT *, count(label) OVER (PARTITION BY project_id ORDER BY place) AS turn
     FROM unnest($1::uuid[], $2::uuid[], $5::uuid[], $6::text[], $7::text[], $8::text[],
-                $9::bytea[], $10::bytea[], $11::uuid[], $12::text[], $13::inet[])
+                $9::bytea[], $10::bytea[], $11::uuid[], $12::text[], $13::text[])
         WITH ORDINALITY AS asked (account_id, project_id, key_id, name, label, algorithm,
                                   spki, fingerprint, token_id, request_id, address, place)
 ), need AS (
@@ -75,7 +75,8 @@ WITH asked AS (
     RETURNING id, name, created_at
 ), event AS (
     INSERT INTO key_events (account_id, key_id, action, token_id, dialect, request_id, address)
-    SELECT asked.account_id, key.id, 'created', asked.token_id, $3, asked.request_id, asked.address
+    SELECT asked.account_id, key.id, 'created', asked.token_id, $3, asked.request_id,
+           asked.address::inet
     FROM key JOIN asked ON asked.key_id = key.id
 )
 SELECT id, name, created_at FROM key;
@@ -131,23 +132,24 @@ SELECT asked.number, k.id, k.account_id, k.project_id, k.dialect, k.name, k.algo
        k.created_at, k.last_seen_at, k.disabled
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[])
     WITH ORDINALITY AS asked (key_id, account_id, project_id, number)
-JOIN signing_keys k ON k.id = asked.key_id AND k.account_id = asked.account_id
-WHERE k.deleted_at IS NULL AND NOT k.hidden
-  AND (asked.project_id IS NULL OR k.project_id = asked.project_id);
-
--- name: find_key
--- For operators: deleted keys and minting keys too. $1 account, $2 key
-SELECT id, account_id, project_id, dialect, name, algorithm, spki, created_at, last_seen_at,
-       disabled, deleted_at
-FROM signing_keys WHERE id = $2::uuid AND account_id = $1::uuid;
+CROSS JOIN LATERAL (
+    SELECT * FROM signing_keys s
+    WHERE s.id = asked.key_id AND s.account_id = asked.account_id
+      AND s.deleted_at IS NULL AND NOT s.hidden
+      AND (asked.project_id IS NULL OR s.project_id = asked.project_id)
+    LIMIT 1
+) k;
 
 -- name: list_account_keys
 -- All live keys of accounts, by number of the question, newest first. $1 accounts
 SELECT asked.number, k.id, k.account_id, k.project_id, k.dialect, k.name, k.algorithm, k.spki,
        k.created_at, k.last_seen_at, k.disabled
 FROM unnest($1::uuid[]) WITH ORDINALITY AS asked (account_id, number)
-JOIN signing_keys k USING (account_id)
-WHERE k.deleted_at IS NULL AND NOT k.hidden
+CROSS JOIN LATERAL (
+    SELECT * FROM signing_keys s
+    WHERE s.account_id = asked.account_id AND s.deleted_at IS NULL AND NOT s.hidden
+    OFFSET 0  -- so that each account is looked up by itself
+) k
 ORDER BY asked.number, k.created_at DESC, k.id DESC;
 
 -- name: list_project_keys
