@@ -10,6 +10,8 @@ import json
 from base64 import urlsafe_b64encode
 from binascii import Error as Base64Error
 from binascii import a2b_base64
+from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
@@ -37,11 +39,13 @@ _REFUSED_MEMBERS: Final = frozenset({"crit", "b64", "jwk", "jku", "x5c", "x5u"})
 
 _OBJECT: Final = msgspec.json.Decoder(dict[str, object])
 
+_SHORT: Final = 512  # characters of a header that is worth remembering
+
 
 class ParsedToken(NamedTuple):
     """A token taken apart, not yet believed: anybody can have written all of it."""
 
-    header: dict[str, object]
+    header: Mapping[str, object]
     payload: dict[str, object]
     signing_input: bytes
     signature: bytes
@@ -71,14 +75,12 @@ def parse(raw: bytes) -> ParsedToken:
     segments = raw.split(b".")
     if len(segments) != 3 or not all(segments):
         raise Refused(Reason.TOKEN_MALFORMED)
-    header = _object(b64url_decode(segments[0]))
-    if not _REFUSED_MEMBERS.isdisjoint(header):
-        raise Refused(Reason.HEADER_REFUSED)
+    header, payload, signature = segments
     return ParsedToken(
-        header=header,
-        payload=_object(b64url_decode(segments[1])),
-        signing_input=raw[: -1 - len(segments[2])],
-        signature=b64url_decode(segments[2]),
+        _known_header(header) if len(header) <= _SHORT else _header(header),
+        _object(b64url_decode(payload)),
+        raw[: -1 - len(signature)],
+        b64url_decode(signature),
     )
 
 
@@ -111,6 +113,16 @@ def b64url_decode(text: bytes) -> bytes:
         return a2b_base64(text.translate(_TO_STANDARD) + _PADDING[last_group], strict_mode=True)
     except Base64Error:
         raise Refused(Reason.BASE64_MALFORMED) from None
+
+
+def _header(segment: bytes) -> Mapping[str, object]:
+    header = _object(b64url_decode(segment))
+    if not _REFUSED_MEMBERS.isdisjoint(header):
+        raise Refused(Reason.HEADER_REFUSED)
+    return MappingProxyType(header)
+
+
+_known_header = lru_cache(maxsize=1024)(_header)  # a signer's tokens share one, as a rule
 
 
 def _object(raw: bytes) -> dict[str, object]:

@@ -7,7 +7,7 @@ play. Only the last group runs again for a token seen before; the key's state al
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum, StrEnum
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol, TypeAlias
@@ -174,7 +174,7 @@ class Verifier:
             if claims.rules:
                 check_rules(claims.rules, facts.address, facts.country)
         except Refused as refusal:
-            return replace(seen.verdict, reason=refusal.reason)
+            return seen.verdict._replace(reason=refusal.reason)
         return seen.verdict
 
 

@@ -6,7 +6,6 @@ act on. Doors map reasons to statuses; nothing here knows a status.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -122,8 +121,7 @@ EXPLANATIONS: Final[Mapping[Reason, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """The answer for one token. It is allowed for exactly one reason, so the two cannot differ.
 
     `key` is known once the token names a key of the account asked for. `subject` and `expires`
