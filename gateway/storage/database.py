@@ -25,6 +25,11 @@ DEADLINE = 1.6
 
 _STATEMENT_TIMEOUT = int((DEADLINE - 0.1) * 1000)  # milliseconds
 
+_EARLY = 6  # connections opened at the start
+
+# The driver asks the server about array types, once per connection: not while a client waits.
+_LEARN_TYPES = "SELECT $1::uuid[], $2::text[], $3::bytea[], $4::int[]"
+
 Row = Any  # asyncpg.Record, which has no type hints
 T = TypeVar("T")
 
@@ -88,6 +93,15 @@ class Database:
         )
         with our_errors():
             await self._pool
+        with contextlib.suppress(GatewayError):  # one is enough to begin with
+            await self._open_early(min(_EARLY, self._connections))
+
+    async def _open_early(self, count: int) -> None:
+        """Have connections ready that the first requests would have to wait for."""
+        together = asyncio.Barrier(count)
+        await asyncio.gather(
+            *(self._bounded(lambda _connection: together.wait()) for _ in range(count))
+        )
 
     async def close(self) -> None:
         """Let statements under way finish for a moment, then cut the connections."""
@@ -205,12 +219,15 @@ def our_errors() -> Any:
 async def _prepare_session(connection: Any) -> None:
     """Let the server give up a statement when we do: it must not be carried out later.
 
-    No plan should read a whole table: made while it was small, it would be kept for a large one.
+    Every statement has one good plan, whatever its values, so it is planned once; and none should
+    read a whole table: chosen while that was small, such a plan would be kept when it is large.
     Sent as a statement, since poolers refuse startup parameters that they do not know.
     """
     await connection.execute(
-        f"SET statement_timeout = {_STATEMENT_TIMEOUT}; SET jit = off; SET enable_seqscan = off"
+        f"SET statement_timeout = {_STATEMENT_TIMEOUT}; SET jit = off; "
+        "SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan"
     )
+    await connection.fetchrow(_LEARN_TYPES, [], [], [], [])
 
 
 async def _keep_session(_connection: object) -> None:
