@@ -37,8 +37,8 @@ _Orders = SimpleQueue[Algorithm | None]  # None: stop
 class KeyPool:
     """A stock of RSA key pairs, each handed out once and never taken back.
 
-    There are as many orders under way as the stock lacks, however many creates wait: one that gives
-    up leaves no work behind.
+    There are as many orders under way as the stock lacks, and while creates wait at least one for
+    each thread; however many wait, one that gives up leaves no more than that behind.
     Belongs to one event loop, the one that calls `start`.
     """
 
@@ -116,7 +116,8 @@ class KeyPool:
         return pair
 
     def _order(self) -> None:
-        while self._ordered + len(self._stock) < self.size:
+        wanted = max(self.size, self._threads) if self._queues else self.size
+        while self._ordered + len(self._stock) < wanted:
             self._ordered += 1
             self._orders.put(_STOCKED)
 
@@ -129,6 +130,7 @@ class KeyPool:
             raise GatewayError(Code.RATE_LIMITED, message, retry_after=1)
         waiter: asyncio.Future[KeyPair] = asyncio.get_running_loop().create_future()
         queue.append(waiter)
+        self._order()
         began = time.monotonic()
         try:
             async with asyncio.timeout(patience):
