@@ -37,8 +37,9 @@ _Orders = SimpleQueue[Algorithm | None]  # None: stop
 class KeyPool:
     """A stock of RSA key pairs, each handed out once and never taken back.
 
-    There are as many orders under way as the stock lacks, and while creates wait at least one for
-    each thread; however many wait, one that gives up leaves no more than that behind.
+    There are as many orders under way as the stock lacks, and while creates wait at least two for
+    each thread, so that none has to wait for the next; however many creates wait, one that gives
+    up leaves no more than that behind.
     Belongs to one event loop, the one that calls `start`.
     """
 
@@ -116,7 +117,7 @@ class KeyPool:
         return pair
 
     def _order(self) -> None:
-        wanted = max(self.size, self._threads) if self._queues else self.size
+        wanted = max(self.size, 2 * self._threads) if self._queues else self.size
         while self._ordered + len(self._stock) < wanted:
             self._ordered += 1
             self._orders.put(_STOCKED)
