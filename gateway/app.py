@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -29,6 +30,7 @@ from gateway.sightings import Sightings, open_sightings
 from gateway.simulation import NOTHING, Simulation
 from gateway.storage.database import Database, open_database
 from gateway.storage.feed import Feed, State, announcing, open_feed
+from gateway.tasks import running
 from gateway.tokens import Policy, Verifier
 from gateway.web.client import Proxies
 from gateway.web.edge import AccountDoor, KeyDoor
@@ -41,6 +43,9 @@ from gateway.web.metrics import Metrics, metrics_routes, open_metrics
 from gateway.web.neutral import neutral_refusal
 from gateway.web.simulate import simulated
 from gateway.web.verify import VerifyDoor
+
+_FIRST_WORD = 2.0  # seconds after which the filling of the key pool is told of, then twice that
+_LAST_PAUSE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +157,23 @@ async def _open_pool(settings: Settings, log: Log) -> AsyncIterator[KeyPool]:
     )
     try:
         pool.start()
-        yield pool
+        async with running(_tell_of_filling(pool, log), "filling"):
+            yield pool
     finally:
         await pool.close()
+
+
+async def _tell_of_filling(pool: KeyPool, log: Log) -> None:
+    """Say how far the first filling of the stock is, ever more seldom, until it is full."""
+    began, pause = time.monotonic(), _FIRST_WORD
+    while True:
+        await asyncio.sleep(pause)
+        state = "full" if pool.is_full else "filling"
+        seconds = round(time.monotonic() - began)
+        log.info("key pool", state=state, ready=pool.ready, size=pool.size, seconds=seconds)
+        if pool.is_full:
+            return
+        pause = min(2 * pause, _LAST_PAUSE)
 
 
 def _feed_changed(database: Database, log: Log, state: State, error: Exception | None) -> None:

@@ -71,6 +71,11 @@ class KeyPool:
         """How many key pairs are in stock."""
         return len(self._stock)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether there is nothing to make."""
+        return len(self._stock) >= self.size
+
     def start(self) -> None:
         """Begin to fill the stock: once, after a `close`, or in a forked child."""
         loop = asyncio.get_running_loop()

@@ -91,10 +91,7 @@ class Wave:
     def run(self, seconds: int, connections: int = 32, limit: int = 0) -> Load:
         """Load for some seconds, or until `limit` requests were sent if that is sooner."""
         with self.running(seconds, connections, limit) as wrk:
-            output, _ = wrk.communicate()
-        if wrk.returncode:
-            raise click.ClickException(f"wrk failed:\n{output}")
-        load = Load(**json.loads(output.strip().splitlines()[-1]))
+            load = outcome(wrk)
         self._position = (self._position + load.requests + connections) % self.count
         return load
 
@@ -114,6 +111,14 @@ class Wave:
             finally:
                 if wrk.poll() is None:
                     wrk.kill()
+
+
+def outcome(wrk: subprocess.Popen[str]) -> Load:
+    """Wait for wrk to end and return what it saw. Raises click.ClickException when it failed."""
+    output, _ = wrk.communicate()
+    if wrk.returncode:
+        raise click.ClickException(f"wrk failed:\n{output}")
+    return Load(**json.loads(output.strip().splitlines()[-1]))
 
 
 def wrk_program() -> str:

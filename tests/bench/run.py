@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from tests.bench import doors, stock
+from tests.bench import doors, sharing, stock
 from tests.bench.compare import Comparison, Row
 from tests.bench.cpu import busy
 from tests.bench.report import Report, machine
 from tests.bench.servers import ES256, Bench, open_bench
 
-_PARTS = ("doors", "warm", "dry")
+_PARTS = ("doors", "warm", "dry", "noise", "workers")
 
 
 @click.command
@@ -36,6 +36,10 @@ def main(rounds: int, seconds: int, only: tuple[str, ...], *, quick: bool) -> No
             stock.measure_warm(bench, report, control, doors.naive_rows(bench, naive), rounds)
         if "dry" in parts:
             stock.measure_dry(bench, report, rounds)
+        if "noise" in parts:
+            sharing.measure_noise(bench, report, min(rounds, 3))
+        if "workers" in parts:
+            sharing.measure_workers(bench, report, rounds, seconds)
         report.finish()
 
 
