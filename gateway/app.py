@@ -93,7 +93,7 @@ async def open_gateway(
     async with AsyncExitStack() as stack:
         core = await stack.enter_async_context(_open_core(settings, log, clock))
         metrics = await stack.enter_async_context(open_metrics(Metrics()))
-        _watch(metrics, core)
+        _watch(metrics, core, settings.database_connections)
         journal = stack.enter_context(open_journal(log, metrics))
         doors = _doors(settings, core, metrics, clock, (simulation or NOTHING).revocation_lag)
         routes = [
@@ -220,21 +220,24 @@ def _doors(
     return doors
 
 
-def _watch(metrics: Metrics, core: _Core) -> None:
+def _watch(metrics: Metrics, core: _Core, connections: int) -> None:
     """Show what has a level."""
     database, feed, keyring, pool = core.database, core.feed, core.keyring, core.pool
     metrics.level("pool_ready", "Key pairs in stock", lambda: pool.ready)
     metrics.level("pool_size", "Key pairs that should be in stock", lambda: pool.size)
+    metrics.level("pool_waiting", "Creates that wait for a key pair", lambda: pool.waiting)
     metrics.total("pool_generated", "Key pairs made", lambda: pool.generated)
     metrics.total("pool_waits", "Creates that found no key pair in stock", lambda: pool.waits)
-    metrics.total("pool_wait_seconds", "Seconds that they waited", lambda: pool.waited)
+    metrics.total("pool_wait_seconds", "Seconds waited for key pairs", lambda: pool.waited)
     metrics.level("database_connections", "Connections open", lambda: database.connections)
+    metrics.level("database_connections_max", "Connections allowed", lambda: connections)
     metrics.level("database_busy", "Connections in use", lambda: database.busy)
     metrics.level("keyring_keys", "Public keys in memory", lambda: keyring.size)
     metrics.total("keyring_hits", "Keys found in memory", lambda: keyring.hits)
     metrics.total("keyring_misses", "Keys asked of the database", lambda: keyring.misses)
     metrics.level("feed_trusted", "1 while memory is trusted", lambda: feed.trusted, "livemin")
-    metrics.level("feed_lag_seconds", "Age of the last proof", lambda: feed.lag, "livemax")
+    metrics.level("feed_deaf", "1 while LISTEN is in vain", lambda: feed.state == "deaf", "livemax")
+    metrics.level("feed_lag_seconds", "Age of the last heartbeat", lambda: feed.lag, "livemax")
 
 
 def _gate_cache(settings: Settings) -> bytes:

@@ -72,6 +72,11 @@ class KeyPool:
         return len(self._stock)
 
     @property
+    def waiting(self) -> int:
+        """How many creates wait for a key pair now."""
+        return sum(map(len, self._queues.values()))
+
+    @property
     def is_full(self) -> bool:
         """Whether there is nothing to make."""
         return len(self._stock) >= self.size

@@ -191,9 +191,11 @@ class CappedProtocol(HttpToolsProtocol):
         if self._advancing:
             return
         self._advancing = True
-        while self._turns and self._current is None and not self.transport.is_closing():
-            self._begin(self._turns.popleft())
-        self._advancing = False
+        try:
+            while self._turns and self._current is None and not self.transport.is_closing():
+                self._begin(self._turns.popleft())
+        finally:
+            self._advancing = False
 
     def _begin(self, cycle: Cycle) -> None:
         self._current = cycle

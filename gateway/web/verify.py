@@ -81,8 +81,8 @@ class VerifyDoor:
             return await self._explain(account_id, await read_body())
         asked = self._asked(request, rest)
         if isinstance(asked, Verdict):
-            return _edge_reply(asked)
-        return _edge_reply(await self._verdict(account_id, *asked))
+            return self._reply(asked)
+        return self._reply(await self._verifier.verify(account_id, *asked))
 
     def at_once(self, account_id: UUID, rest: str, request: Request) -> Reply | None:
         """Answer an edge from memory, or return None when that takes more."""
@@ -90,12 +90,9 @@ class VerifyDoor:
             return None
         asked = self._asked(request, rest)
         if isinstance(asked, Verdict):
-            return _edge_reply(asked)
+            return self._reply(asked)
         verdict = self._verifier.verify_warm(account_id, *asked)
-        if verdict is None:
-            return None
-        self._note(verdict)
-        return _edge_reply(verdict)
+        return None if verdict is None else self._reply(verdict)
 
     def _asked(self, request: Request, rest: str) -> tuple[str, Facts] | Verdict:
         """Return the token and the play that an edge asks about, or why there are none."""
@@ -117,13 +114,13 @@ class VerifyDoor:
             country=None if asked.country is UNSET else asked.country,
             download=asked.download,
         )
-        verdict = await self._verdict(account_id, asked.token, facts)
+        verdict = await self._verifier.verify(account_id, asked.token, facts)
+        self._note(verdict)
         return Reply(200, _encode(_shown(verdict)))
 
-    async def _verdict(self, account_id: UUID, token: str, facts: Facts) -> Verdict:
-        verdict = await self._verifier.verify(account_id, token, facts)
+    def _reply(self, verdict: Verdict) -> Reply:
         self._note(verdict)
-        return verdict
+        return _edge_reply(verdict)
 
     def _note(self, verdict: Verdict) -> None:
         self._metrics.judged(verdict.reason)

@@ -5,25 +5,34 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import click
 import pytest
+from prometheus_client import Gauge
+from prometheus_client.metrics import MetricWrapperBase
 
 from adapters import find_dialects
 from gateway import settings
+from gateway.app import _Core, _watch
 from gateway.cli.group import main
 from gateway.errors import Code
 from gateway.verdicts import EXPLANATIONS, Reason, Verdict
+from gateway.web.metrics import Metrics
 from gateway.web.neutral import STATUSES
 from gateway.web.verify import _status
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TEXT = "\n".join(page.read_text() for page in PAGES)
+DASHBOARD = ROOT / "docs" / "grafana.json"
+_SUFFIXES = {"counter": ["_total"], "gauge": [""], "histogram": ["_bucket", "_sum", "_count"]}
 _SETTING = re.compile(r'reader\.get\(\s*(f?)"([^"]+)"')
 
 
@@ -49,6 +58,38 @@ def sorted_commands(group: click.Group, path: str) -> Iterator[tuple[str, click.
             yield f"{path} {name}", command
 
 
+def metrics() -> Iterator[str]:
+    yield "| metric | type | labels | meaning | of several workers |"
+    yield "| --- | --- | --- | --- | --- |"
+    for metric in registered():
+        names = ", ".join(f"`{name}`" for name in shown(metric))
+        labels = ", ".join(f"`{label}`" for label in metric._labelnames) or "none"
+        told = f"{metric._type} | {labels} | {metric._documentation} | {combined(metric)}"
+        yield f"| {names} | {told} |"
+
+
+def registered() -> list[MetricWrapperBase]:
+    """Return every metric of the program, none of which is read."""
+    program = Metrics()
+    core = SimpleNamespace(database=None, feed=None, keyring=None, pool=None)
+    _watch(program, cast("_Core", core), 16)
+    found = list(program.registry._collector_to_names)
+    wrappers = [metric for metric in found if isinstance(metric, MetricWrapperBase)]
+    assert len(wrappers) == len(found) > 15
+    return wrappers
+
+
+def shown(metric: MetricWrapperBase) -> list[str]:
+    """Return the names under which Prometheus knows a metric."""
+    return [metric._name + suffix for suffix in _SUFFIXES[str(metric._type)]]
+
+
+def combined(metric: MetricWrapperBase) -> str:
+    if not isinstance(metric, Gauge):
+        return "sum"
+    return metric._multiprocess_mode.removeprefix("live")
+
+
 def names_of_settings() -> Iterator[str]:
     source = Path(settings.__file__).read_text()
     for formatted, name in _SETTING.findall(source):
@@ -61,6 +102,7 @@ def names_of_settings() -> Iterator[str]:
 TABLES = {
     "reasons": ("verification.md", reasons),
     "commands": ("commands.md", commands),
+    "metrics": ("metrics.md", metrics),
 }
 
 
@@ -105,3 +147,46 @@ def test_links_between_pages_lead_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("file", ["metrics.md", DASHBOARD.name])
+def test_no_metric_and_no_label_is_made_up(file: str) -> None:
+    text = (ROOT / "docs" / file).read_text()
+    assert set(re.findall(r"\bkeyferry_\w+", text)) <= {
+        name for metric in registered() for name in shown(metric)
+    }
+    grouped = ",".join(re.findall(r"\b(?:by|ignoring|on) \(([^)]+)\)", text))
+    labels = {label for metric in registered() for label in metric._labelnames}
+    assert set(re.findall(r"\w+", grouped)) <= labels | {"le", "instance"}
+
+
+def panels() -> list[dict[str, Any]]:
+    """Return what the dashboard shows, the headings of its rows left out."""
+    everything: list[dict[str, Any]] = json.loads(DASHBOARD.read_text())["panels"]
+    return [panel for panel in everything if panel["type"] != "row"]
+
+
+@pytest.mark.parametrize("metric", registered(), ids=lambda metric: metric._name)
+def test_the_dashboard_shows_every_metric(metric: MetricWrapperBase) -> None:
+    asked = " ".join(target["expr"] for panel in panels() for target in panel["targets"])
+    assert set(re.findall(r"\w+", asked)) & set(shown(metric))
+
+
+def test_every_panel_can_be_read() -> None:
+    source = {"type": "prometheus", "uid": "${datasource}"}
+    for panel in panels():
+        assert panel["datasource"] == source
+        assert panel["fieldConfig"]["defaults"]["unit"]
+        assert all(target["legendFormat"] for target in panel["targets"])
+
+
+def test_panels_do_not_overlap() -> None:
+    everything = json.loads(DASHBOARD.read_text())["panels"]
+    assert len({panel["id"] for panel in everything}) == len(everything)
+    taken: set[tuple[int, int]] = set()
+    for at in (panel["gridPos"] for panel in everything):
+        columns, lines = range(at["x"], at["x"] + at["w"]), range(at["y"], at["y"] + at["h"])
+        cells = {(x, y) for x in columns for y in lines}
+        assert not cells & taken
+        assert columns.stop <= 24
+        taken |= cells
