@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -14,6 +14,8 @@ from gateway.storage.database import STATEMENTS, ConstraintViolated, Database
 _LANES = 2
 """Batches of one dialect under way at a time. An account keeps to one of them: in two it would be
 in its own way."""
+
+_HELD_UP = 0.02  # seconds that a batch waits for those who could not go with it
 
 
 class NewRow(NamedTuple):
@@ -40,7 +42,7 @@ class Inserts:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._lanes: dict[tuple[str, int], Batches[NewRow, Any]] = {}
+        self._lanes: dict[tuple[str, int], Batches[NewRow, Awaitable[Any]]] = {}
 
     async def store(self, new: NewRow) -> Any:
         """Return name and created_at of the stored key, None when the account has no slot left.
@@ -50,14 +52,18 @@ class Inserts:
         lane = (new.dialect, new.account_id.int % _LANES)
         if lane not in self._lanes:
             self._lanes[lane] = Batches(self._store, flights=1)
-        return await self._lanes[lane].ask(new)
+        return await (await self._lanes[lane].ask(new))
 
-    async def _store(self, asked: Sequence[NewRow]) -> list[Any]:
+    async def _store(self, asked: Sequence[NewRow]) -> list[Awaitable[Any]]:
+        """Return what each can wait for; what is held up holds up nobody else for long."""
         stored = await self._store_together(asked) if len(asked) > 1 else {}
         rest = [new for new in asked if new.key_id not in stored]
-        alone = await asyncio.gather(*map(self._store_alone, rest), return_exceptions=True)
-        stored |= {new.key_id: row for new, row in zip(rest, alone, strict=True)}
-        return [stored[new.key_id] for new in asked]
+        alone = {new.key_id: asyncio.create_task(self._store_alone(new)) for new in rest}
+        for task in alone.values():
+            task.add_done_callback(_seen)
+        if alone:
+            await asyncio.wait(alone.values(), timeout=_HELD_UP)
+        return [alone.get(new.key_id) or _done(stored[new.key_id]) for new in asked]
 
     async def _store_together(self, asked: Sequence[NewRow]) -> dict[UUID, Any]:
         """Return the rows stored, by key; what is wrong with one of them stores none."""
@@ -76,3 +82,15 @@ class Inserts:
 
     async def _store_alone(self, new: NewRow) -> Any:
         return await self._database.fetchrow(STATEMENTS.create_key.sql, *new)
+
+
+def _done(row: Any) -> asyncio.Future[Any]:
+    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    future.set_result(row)
+    return future
+
+
+def _seen(task: asyncio.Task[Any]) -> None:
+    """Look at a failure that nobody may be waiting for any more."""
+    if not task.cancelled():
+        task.exception()
