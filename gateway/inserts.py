@@ -7,9 +7,8 @@ from collections.abc import Awaitable, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from gateway.errors import Code, GatewayError
 from gateway.storage.batches import Batches
-from gateway.storage.database import STATEMENTS, ConstraintViolated, Database
+from gateway.storage.database import STATEMENTS, Database, was_undone
 
 _LANES = 2
 """Batches of one dialect under way at a time. An account keeps to one of them: in two it would be
@@ -72,11 +71,9 @@ class Inserts:
         del columns["retry_digest"]
         try:
             rows = await self._database.fetch(STATEMENTS.create_keys.sql, *columns.values())
-        except ConstraintViolated:
-            return {}
-        except GatewayError as error:
-            if error.code is Code.UNAVAILABLE:
-                raise  # some may have been stored
+        except Exception as error:
+            if not was_undone(error):
+                raise
             return {}
         return {row["id"]: row for row in rows}
 

@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import repeat
 from typing import Generic, TypeVar
 
-from gateway.errors import Code, GatewayError
+from gateway.errors import GatewayError
+from gateway.storage.database import was_undone
 
 Q = TypeVar("Q")
 A = TypeVar("A")
@@ -22,8 +23,9 @@ class Batches(Generic[Q, A]):
     """Questions are gathered while `flights` batches are under way, up to `size` for the next.
 
     `answer` takes a batch and returns its answers in the same order; an exception among them is
-    raised where its question was asked. A statement is sent only after every question in it was
-    asked, so that each answer is as fresh as if it had been asked alone.
+    raised where its question was asked. A batch that failed, and not because the database is away,
+    is asked again one by one, so that nobody fails for somebody else. A statement is sent only
+    after every question in it was asked: each answer is as fresh as if it had been asked alone.
     """
 
     def __init__(
@@ -67,10 +69,13 @@ class Batches(Generic[Q, A]):
             _tell(batch, repeat(asyncio.CancelledError()))
             raise
         except Exception as error:  # noqa: BLE001  whatever it was, everybody is told
-            if isinstance(error, GatewayError) and error.code is Code.UNAVAILABLE:
+            if not was_undone(error):
                 # Those who came since would wait as long, for the same answer.
                 batch += self._waiting
                 self._waiting.clear()
+            elif len(batch) > 1:  # one of them may be the cause
+                await asyncio.gather(*(self._fly([one]) for one in batch))
+                return
             _tell(batch, map(_copy, repeat(error)))
         else:
             _tell(batch, answers)

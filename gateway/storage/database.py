@@ -28,7 +28,7 @@ _STATEMENT_TIMEOUT = int((DEADLINE - 0.1) * 1000)  # milliseconds
 _EARLY = 6  # connections opened at the start
 
 # The driver asks the server about array types, once per connection: not while a client waits.
-_LEARN_TYPES = "SELECT $1::uuid[], $2::text[], $3::bytea[], $4::int[]"
+_LEARN_TYPES = "SELECT $1::uuid[], $2::text[], $3::bytea[], $4::int[], $5::inet[]"
 
 Row = Any  # asyncpg.Record, which has no type hints
 T = TypeVar("T")
@@ -52,6 +52,10 @@ _AWAY = (
     asyncpg.InternalClientError,
 )
 _TEXT_REFUSED = (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError)
+
+
+# What the server gave up by itself, and has undone.
+_GIVEN_UP = (asyncpg.QueryCanceledError, asyncpg.TransactionRollbackError)
 
 
 class ConstraintViolated(Exception):
@@ -98,10 +102,15 @@ class Database:
 
     async def _open_early(self, count: int) -> None:
         """Have connections ready that the first requests would have to wait for."""
-        together = asyncio.Barrier(count)
-        await asyncio.gather(
-            *(self._bounded(lambda _connection: together.wait()) for _ in range(count))
-        )
+        held: list[Any] = []
+        try:
+            with our_errors():
+                async with asyncio.timeout(DEADLINE):
+                    while len(held) < count:
+                        held.append(await self._pool.acquire())
+        finally:
+            for connection in held:
+                await self._pool.release(connection)
 
     async def close(self) -> None:
         """Let statements under way finish for a moment, then cut the connections."""
@@ -184,6 +193,13 @@ class Database:
             await self._pool.release(connection)
 
 
+def was_undone(error: Exception) -> bool:
+    """Whether a statement failed so that it has changed nothing, and may be tried again."""
+    if isinstance(error, GatewayError) and error.code is Code.UNAVAILABLE:
+        return isinstance(error.__cause__, _GIVEN_UP)
+    return True
+
+
 async def connect(dsn: str, *, name: str = "keyferry") -> Any:
     """Open a connection outside any pool, for LISTEN and for migrations.
 
@@ -227,7 +243,7 @@ async def _prepare_session(connection: Any) -> None:
         f"SET statement_timeout = {_STATEMENT_TIMEOUT}; SET jit = off; "
         "SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan"
     )
-    await connection.fetchrow(_LEARN_TYPES, [], [], [], [])
+    await connection.fetchrow(_LEARN_TYPES, [], [], [], [], [])
 
 
 async def _keep_session(_connection: object) -> None:

@@ -82,6 +82,14 @@ class Cycle:
         if not more:
             self._finish()
 
+    def answer_at_once(self, status: int, headers: Headers, body: bytes) -> None:
+        """Do the same for an answer that nobody waits for any more. Never raises."""
+        try:
+            self.answer(status, headers, body)
+        except Exception:  # noqa: BLE001  the last line of defence
+            _log.exception("a request was not answered")
+            self._transport.close()
+
     async def serve(self, work: Awaitable[Answer]) -> None:
         """Send what `work` returns. A client that is told to go gets a moment to read it."""
         try:

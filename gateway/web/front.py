@@ -87,7 +87,10 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request by ASGI 3, as any server can; ours asks the methods below."""
-        visit = self.visit(scope) if scope["type"] == "http" else None
+        if scope["type"] != "http":
+            await self._rest(scope, receive, send)
+            return
+        visit = self.visit(scope)
         if visit is None:
             await self._serve_rest(scope, receive, send)
             return
@@ -181,7 +184,11 @@ class Front:
                 reply = neutral_refusal(error)
                 status, headers = reply.status, _headers(reply, request_id)
                 await send({"type": "http.response.start", "status": status, "headers": headers})
-                await send({"type": "http.response.body", "body": reply.body})
+                closing = _CLOSE in headers
+                await send({"type": "http.response.body", "body": reply.body, "more_body": closing})
+                if closing:
+                    await limits.discard_body(receive)
+                    await send({"type": "http.response.body"})
         self._journal.note(request_id, scope["method"], Trace(), status, started)
 
     def _door(self, path: str) -> tuple[str, tuple[str, Door] | None]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from datetime import UTC, datetime
+from select import PIPE_BUF
 from typing import Any, BinaryIO
 
 import msgspec
@@ -17,7 +18,7 @@ _encoder = msgspec.json.Encoder(enc_hook=lambda _value: _REDACTED)
 
 
 class RequestLine(msgspec.Struct, frozen=True, gc=False):
-    """What is logged of a request. `ms` is the time from its arrival to its answer."""
+    """What is logged of a request. `ms` is the time from its turn to its answer."""
 
     request_id: str
     method: str
@@ -48,7 +49,8 @@ class Log:
     def requests(self, lines: Sequence[RequestLine]) -> None:
         """Write the lines of many requests at once, which costs a tenth of one by one."""
         if not self._pretty:
-            self._out.msg(_encoder.encode_lines(lines)[:-1])
+            for piece in _pieces(map(_encoder.encode, lines)):
+                self._out.msg(piece)
             return
         for line in lines:
             fields = msgspec.structs.asdict(line)
@@ -91,6 +93,18 @@ class _Forward(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         fields = describe(record.exc_info[1]) if record.exc_info and record.exc_info[1] else {}
         self._log.warning("server", message=record.getMessage(), **fields)
+
+
+def _pieces(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Join lines as far as a pipe takes them without mixing in those of other workers."""
+    piece = b""
+    for line in lines:
+        if piece and len(piece) + len(line) + 2 > PIPE_BUF:
+            yield piece
+            piece = b""
+        piece = piece + b"\n" + line if piece else line
+    if piece:
+        yield piece
 
 
 def _line(_logger: object, method: str, event: MutableMapping[str, Any]) -> bytes:

@@ -74,6 +74,9 @@ class CappedProtocol(HttpToolsProtocol):
             self._current.disconnected = True
             self._current.message_event.set()
         super().connection_lost(exc)
+        # Or the request and its headers would wait for the garbage collector.
+        self._turns.clear()
+        self.cycle = self._current = None
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, unless the head has grown over its cap."""
@@ -144,7 +147,8 @@ class CappedProtocol(HttpToolsProtocol):
         self._current = None
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
+        if not self._turns:
+            self.flow.resume_reading()
         self._idle_since = self.loop.time()
         if self.timeout_keep_alive_task is None:
             self._time_idleness(self.timeout_keep_alive)
@@ -208,7 +212,7 @@ class CappedProtocol(HttpToolsProtocol):
             if answer is not None:
                 # Behind the other requests that have arrived: who waits for many answers is
                 # woken once for all of them, and that is most of what sending one costs.
-                self.loop.call_soon(cycle.answer, *answer)
+                self.loop.call_soon(cycle.answer_at_once, *answer)
                 return
         self._start(cycle.serve(self._front.answer(visit, cycle.read_body)))
 

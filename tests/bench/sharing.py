@@ -56,8 +56,10 @@ def measure_noise(bench: Bench, report: Report, rounds: int) -> None:
     ]
     title = "A noisy account and a quiet one, from a dry stock"
     report.add(Table(title, ["", "median", "goal"], rows))
-    if slow > _PATIENT or asked < _TIMES:
+    if slow > _PATIENT:
         report.missed.append(f"creates beside a noisy account: p99 {slow:.0f} ms")
+    if asked < _TIMES:
+        report.warnings.append(f"the noisy account asked {asked:.0f} times as much only")
     report.figures["noise"] = [asdict(party) for party in parties]
 
 

@@ -37,7 +37,7 @@ SELECT name, created_at FROM key;
 WITH asked AS (
     SELECT *, count(label) OVER (PARTITION BY project_id ORDER BY place) AS turn
     FROM unnest($1::uuid[], $2::uuid[], $5::uuid[], $6::text[], $7::text[], $8::text[],
-                $9::bytea[], $10::bytea[], $11::uuid[], $12::text[], $13::text[])
+                $9::bytea[], $10::bytea[], $11::uuid[], $12::text[], $13::inet[])
         WITH ORDINALITY AS asked (account_id, project_id, key_id, name, label, algorithm,
                                   spki, fingerprint, token_id, request_id, address, place)
 ), need AS (
@@ -75,8 +75,7 @@ WITH asked AS (
     RETURNING id, name, created_at
 ), event AS (
     INSERT INTO key_events (account_id, key_id, action, token_id, dialect, request_id, address)
-    SELECT asked.account_id, key.id, 'created', asked.token_id, $3, asked.request_id,
-           asked.address::inet
+    SELECT asked.account_id, key.id, 'created', asked.token_id, $3, asked.request_id, asked.address
     FROM key JOIN asked ON asked.key_id = key.id
 )
 SELECT id, name, created_at FROM key;
