@@ -139,6 +139,12 @@ CROSS JOIN LATERAL (
     LIMIT 1
 ) k;
 
+-- name: find_key
+-- For operators: deleted keys and minting keys too. $1 account, $2 key
+SELECT id, account_id, project_id, dialect, name, algorithm, spki, created_at, last_seen_at,
+       disabled, deleted_at
+FROM signing_keys WHERE id = $2::uuid AND account_id = $1::uuid;
+
 -- name: list_account_keys
 -- All live keys of accounts, by number of the question, newest first. $1 accounts
 SELECT asked.number, k.id, k.account_id, k.project_id, k.dialect, k.name, k.algorithm, k.spki,
