@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from gateway.errors import Code, GatewayError
 from gateway.storage.batches import Batches
 from gateway.storage.database import STATEMENTS, Database, was_undone
 
@@ -41,6 +42,7 @@ class Inserts:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._alone: set[asyncio.Task[None]] = set()  # which their batches do not wait for
         self._lanes: dict[tuple[str, int], Batches[NewRow, Awaitable[Any]]] = {}
 
     async def store(self, new: NewRow) -> Any:
@@ -57,12 +59,46 @@ class Inserts:
         """Return what each can wait for; what is held up holds up nobody else for long."""
         stored = await self._store_together(asked) if len(asked) > 1 else {}
         rest = [new for new in asked if new.key_id not in stored]
-        alone = {new.key_id: asyncio.create_task(self._store_alone(new)) for new in rest}
-        for task in alone.values():
-            task.add_done_callback(_seen)
-        if alone:
-            await asyncio.wait(alone.values(), timeout=_HELD_UP)
-        return [alone.get(new.key_id) or _done(stored[new.key_id]) for new in asked]
+        loop = asyncio.get_running_loop()
+        results: dict[UUID, asyncio.Future[Any]] = {
+            new.key_id: loop.create_future() for new in asked
+        }
+        for key_id, row in stored.items():
+            results[key_id].set_result(row)
+        accounts: dict[UUID, list[NewRow]] = {}
+        for new in rest:
+            accounts.setdefault(new.account_id, []).append(new)
+        tasks = [asyncio.create_task(self._in_turn(own, results)) for own in accounts.values()]
+        if tasks:
+            await asyncio.wait(tasks, timeout=_HELD_UP)
+        self._alone.update(task for task in tasks if not task.done())
+        for task in tasks:
+            task.add_done_callback(self._alone.discard)
+        return [results[new.key_id] for new in asked]
+
+    async def _in_turn(
+        self, own: Sequence[NewRow], results: Mapping[UUID, asyncio.Future[Any]]
+    ) -> None:
+        """Store one account's keys one after the other: together they would wait for each other.
+
+        Once the database is away for one of them it is for the rest.
+        """
+        away: GatewayError | None = None
+        for new in own:
+            result = results[new.key_id]
+            try:
+                if away is not None:
+                    raise GatewayError(away.code, away.message, retry_after=away.retry_after)
+                row = await self._store_alone(new)
+            except Exception as error:  # noqa: BLE001  whoever asked is told
+                if isinstance(error, GatewayError) and error.code is Code.UNAVAILABLE:
+                    away = error
+                if not result.done():
+                    result.set_exception(error)
+                    result.exception()  # whoever asked may have gone
+            else:
+                if not result.done():
+                    result.set_result(row)
 
     async def _store_together(self, asked: Sequence[NewRow]) -> dict[UUID, Any]:
         """Return the rows stored, by key; what is wrong with one of them stores none."""
@@ -79,15 +115,3 @@ class Inserts:
 
     async def _store_alone(self, new: NewRow) -> Any:
         return await self._database.fetchrow(STATEMENTS.create_key.sql, *new)
-
-
-def _done(row: Any) -> asyncio.Future[Any]:
-    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    future.set_result(row)
-    return future
-
-
-def _seen(task: asyncio.Task[Any]) -> None:
-    """Look at a failure that nobody may be waiting for any more."""
-    if not task.cancelled():
-        task.exception()

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from itertools import repeat
 from typing import Generic, TypeVar
 
 from gateway.errors import GatewayError
-from gateway.storage.database import was_undone
+from gateway.storage.database import is_away, was_undone
 
 Q = TypeVar("Q")
 A = TypeVar("A")
@@ -23,9 +24,10 @@ class Batches(Generic[Q, A]):
     """Questions are gathered while `flights` batches are under way, up to `size` for the next.
 
     `answer` takes a batch and returns its answers in the same order; an exception among them is
-    raised where its question was asked. A batch that failed, and not because the database is away,
-    is asked again one by one, so that nobody fails for somebody else. A statement is sent only
-    after every question in it was asked: each answer is as fresh as if it had been asked alone.
+    raised where its question was asked. A batch that the database refuses is asked again one by
+    one, so that nobody fails for somebody else; one that took too long is not, that was long
+    enough. A statement is sent only after every question in it was asked: each answer is as fresh
+    as if it had been asked alone.
     """
 
     def __init__(
@@ -60,28 +62,27 @@ class Batches(Generic[Q, A]):
             self._free -= 1
             flight = asyncio.create_task(self._fly(batch), name="batch")
             self._flights.add(flight)
-            flight.add_done_callback(self._land)
+            flight.add_done_callback(partial(self._land, batch))
 
     async def _fly(self, batch: list[tuple[Q, asyncio.Future[A]]]) -> None:
         try:
             answers = await self._answer([question for question, _ in batch])
-        except asyncio.CancelledError:
-            _tell(batch, repeat(asyncio.CancelledError()))
-            raise
         except Exception as error:  # noqa: BLE001  whatever it was, everybody is told
-            if not was_undone(error):
+            if is_away(error):
                 # Those who came since would wait as long, for the same answer.
                 batch += self._waiting
                 self._waiting.clear()
-            elif len(batch) > 1:  # one of them may be the cause
+            elif len(batch) > 1 and was_undone(error):  # one of them may be the cause
                 await asyncio.gather(*(self._fly([one]) for one in batch))
                 return
             _tell(batch, map(_copy, repeat(error)))
         else:
             _tell(batch, answers)
 
-    def _land(self, flight: asyncio.Task[None]) -> None:
+    def _land(self, batch: list[tuple[Q, asyncio.Future[A]]], flight: asyncio.Task[None]) -> None:
         self._flights.discard(flight)
+        if flight.cancelled():
+            _tell(batch, repeat(asyncio.CancelledError()))
         self._free += 1
         self._take_off()
 

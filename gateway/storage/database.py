@@ -54,7 +54,7 @@ _AWAY = (
 _TEXT_REFUSED = (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError)
 
 
-# What the server gave up by itself, and has undone.
+# What the server gave up by itself, and has undone: one statement, while others may go well.
 _GIVEN_UP = (asyncpg.QueryCanceledError, asyncpg.TransactionRollbackError)
 
 
@@ -194,10 +194,17 @@ class Database:
 
 
 def was_undone(error: Exception) -> bool:
-    """Whether a statement failed so that it has changed nothing, and may be tried again."""
+    """Whether a statement failed so that it has changed nothing, and at once."""
     if isinstance(error, GatewayError) and error.code is Code.UNAVAILABLE:
-        return isinstance(error.__cause__, _GIVEN_UP)
+        return isinstance(error.__cause__, asyncpg.TransactionRollbackError)
     return True
+
+
+def is_away(error: Exception) -> bool:
+    """Whether a statement failed as any other would have, and not by itself."""
+    if isinstance(error, GatewayError) and error.code is Code.UNAVAILABLE:
+        return not isinstance(error.__cause__, _GIVEN_UP)
+    return False
 
 
 async def connect(dsn: str, *, name: str = "keyferry") -> Any:

@@ -30,8 +30,8 @@ SELECT name, created_at FROM key;
 
 -- name: create_keys
 -- `create_key` for many accounts at once, in one dialect and with one commit. An account gets all
--- the slots it needs here or none, and whose slots another statement holds gets none, so that
--- nobody waits for anybody else's account. Who is missing in the answer has to ask alone.
+-- the slots it needs here or none, and whose slots or project another statement holds gets none,
+-- so that nobody waits for anybody else's account. Who is missing in the answer has to ask alone.
 -- $1 accounts, $2 projects, $3 dialect, $4 deployment quota, $5 keys, $6 names, $7 labels,
 -- $8 algorithms, $9 spkis, $10 fingerprints, $11 tokens, $12 request ids, $13 client addresses
 WITH asked AS (
@@ -46,24 +46,28 @@ WITH asked AS (
     SELECT a.account_id FROM allowances a
     WHERE a.account_id = ANY ($1) AND a.dialect = $3::text
     FOR NO KEY UPDATE SKIP LOCKED
+), project AS (
+    SELECT p.id FROM projects p
+    WHERE p.id = ANY ($2) AND p.id IN (SELECT project_id FROM asked WHERE label IS NOT NULL)
+    FOR NO KEY UPDATE SKIP LOCKED
+), held AS (
+    SELECT account_id FROM asked
+    WHERE label IS NOT NULL AND project_id NOT IN (SELECT id FROM project)
 ), slot AS (
     UPDATE allowances a SET live_keys = a.live_keys + need.keys
     FROM need JOIN free USING (account_id)
     WHERE a.account_id = need.account_id AND a.account_id = ANY ($1) AND a.dialect = $3
       AND a.live_keys + need.keys <= coalesce(a.quota, $4::int)
+      AND a.account_id NOT IN (SELECT account_id FROM held)
     RETURNING a.account_id
 ), labelled AS (
     SELECT account_id, project_id, max(turn)::int AS keys
     FROM asked JOIN slot USING (account_id) WHERE label IS NOT NULL
     GROUP BY account_id, project_id
-), named AS (  -- in order, since batches of another dialect may name keys in the same projects
-    SELECT p.id FROM projects p JOIN labelled l ON p.id = l.project_id
-    WHERE p.id = ANY ($2)
-    ORDER BY p.id FOR NO KEY UPDATE OF p
 ), numbered AS (
     UPDATE projects p SET keys_named = p.keys_named + l.keys
-    FROM named JOIN labelled l ON l.project_id = named.id
-    WHERE p.id = named.id AND p.id = ANY ($2) AND p.account_id = l.account_id
+    FROM labelled l
+    WHERE p.id = l.project_id AND p.id = ANY ($2) AND p.account_id = l.account_id
     RETURNING p.id, p.keys_named - l.keys AS before
 ), key AS (
     INSERT INTO signing_keys
