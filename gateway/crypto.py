@@ -13,7 +13,7 @@ from binascii import b2a_base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import NoReturn, Self, SupportsIndex, TypeAlias
+from typing import Any, NoReturn, Self, SupportsIndex, TypeAlias
 from uuid import UUID, uuid4
 
 from cryptography.exceptions import InvalidSignature, InvalidTag, UnsupportedAlgorithm
@@ -146,12 +146,13 @@ def public_jwk(spki: bytes, algorithm: Algorithm) -> dict[str, str]:
 class PublicKey:
     """A parsed public key, ready to verify at the cost of the arithmetic."""
 
-    _key: _AnyPublic
+    _key: Any  # of the kind that `algorithm` takes; asking for its class again costs too much
+    algorithm: Algorithm
 
     def verify(self, signature: bytes, signing_input: bytes) -> bool:
         """Tell whether the JOSE signature is right. Any octets may be asked about."""
         try:
-            if isinstance(self._key, rsa.RSAPublicKey):
+            if self.algorithm is Algorithm.RS256:
                 self._key.verify(signature, signing_input, _PKCS1V15, _SHA256)
             else:
                 self._key.verify(_dss(signature), signing_input, _ECDSA)
@@ -162,7 +163,7 @@ class PublicKey:
 
 def load_public(spki: bytes, algorithm: Algorithm) -> PublicKey:
     """Parse a SubjectPublicKeyInfo. Raises ValueError unless it is a key for `algorithm`."""
-    return PublicKey(_parse_public(spki, algorithm))
+    return PublicKey(_parse_public(spki, algorithm), algorithm)
 
 
 def _parse_public(spki: bytes, algorithm: Algorithm) -> _AnyPublic:

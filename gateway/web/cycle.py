@@ -82,10 +82,10 @@ class Cycle:
         if not more:
             self._finish()
 
-    def answer_at_once(self, status: int, headers: Headers, body: bytes) -> None:
+    def answer_at_once(self, answer: Answer) -> None:
         """Do the same for an answer that nobody waits for any more. Never raises."""
         try:
-            self.answer(status, headers, body)
+            self.answer(*answer)
         except Exception:  # noqa: BLE001  the last line of defence
             _log.exception("a request was not answered")
             self._transport.close()

@@ -17,7 +17,7 @@ from uuid import UUID
 
 from gateway.errors import Code, GatewayError
 from gateway.model import read_id
-from gateway.web.exchange import Reply, Request, Trace
+from gateway.web.exchange import Deferred, Reply, Request, Trace
 from gateway.web.jwks import METHODS, PublishedKeys
 from gateway.web.neutral import neutral_refusal
 from gateway.web.verify import VerifyDoor, asks_for_verdict, refuse_edge
@@ -45,7 +45,12 @@ class NeutralDoor(ABC):
             report(error)
             return self.refuse(GatewayError(Code.INTERNAL, "Internal server error"), request)
 
-    def at_once(self, request: Request, body: bytes, trace: Trace) -> Reply | None:  # noqa: ARG002
+    def at_once(
+        self,
+        request: Request,  # noqa: ARG002
+        body: bytes,  # noqa: ARG002
+        trace: Trace,  # noqa: ARG002
+    ) -> Reply | Deferred | None:
         """Answer from memory alone, if that can be done here."""
         return None
 
@@ -80,7 +85,12 @@ class AccountDoor(NeutralDoor):
             return super().refuse(error, request, operation)
         return refuse_edge(error)
 
-    def at_once(self, request: Request, body: bytes, trace: Trace) -> Reply | None:  # noqa: ARG002
+    def at_once(
+        self,
+        request: Request,
+        body: bytes,  # noqa: ARG002
+        trace: Trace,
+    ) -> Reply | Deferred | None:
         """Answer an edge whose viewer's key is in memory."""
         question = _VERIFY.fullmatch(request.path)
         account_id = None if question is None else read_id(question[1])

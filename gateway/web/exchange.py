@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from gateway.errors import Code, GatewayError
@@ -57,6 +57,16 @@ class Reply:
     body: bytes = b""
     content_type: bytes = b"application/json"
     headers: Headers = field(default_factory=list)
+
+
+class Deferred(NamedTuple):
+    """A reply from memory that takes some arithmetic first: `reply(work())`. Neither waits.
+
+    Whoever has several at a time does the work of all of them first (see `tokens.Unchecked`).
+    """
+
+    work: Callable[[], Any]
+    reply: Callable[[Any], Reply]
 
 
 @dataclass(slots=True)

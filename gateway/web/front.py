@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from random import getrandbits
 from time import perf_counter
-from typing import Protocol
+from typing import Any, Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import Code, GatewayError
 from gateway.web import limits
 from gateway.web.client import Proxies
-from gateway.web.exchange import Headers, Reply, Request, Trace
+from gateway.web.exchange import Deferred, Headers, Reply, Request, Trace
 from gateway.web.journal import Journal
 from gateway.web.logs import Log, describe
 from gateway.web.neutral import neutral_refusal
@@ -43,7 +44,7 @@ class Door(Protocol):
     ) -> Reply:
         """Answer one request; never raises."""
 
-    def at_once(self, request: Request, body: bytes, trace: Trace) -> Reply | None:
+    def at_once(self, request: Request, body: bytes, trace: Trace) -> Reply | Deferred | None:
         """Answer from memory alone, or return None: then `answer` is asked."""
 
     def refuse(self, error: GatewayError, request: Request, operation: str | None = None) -> Reply:
@@ -84,6 +85,7 @@ class Front:
         self._journal = journal
         self._proxies = proxies
         self._public_url = public_url
+        self._due: list[tuple[Visit, Deferred, Callable[[Answer], object]]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request by ASGI 3, as any server can; ours asks the methods below."""
@@ -117,15 +119,25 @@ class Front:
         )
         return Visit(door[1], request, Trace(door[0]), _fault(scope))
 
-    def at_once(self, visit: Visit, body: bytes) -> Answer | None:
-        """Answer a request that needs no waiting, or return None."""
+    def at_once(self, visit: Visit, body: bytes, send: Callable[[Answer], object]) -> bool:
+        """Answer a request that needs no waiting, or return False: then `answer` is asked.
+
+        `send` is called behind all requests that have arrived: who waits for many answers is
+        woken once for all of them, and that is most of what sending one costs.
+        """
         if visit.fault is not None:
-            return None
+            return False
         try:
             reply = visit.door.at_once(visit.request, body, visit.trace)
         except Exception:  # noqa: BLE001  it will happen again where it is answered and reported
-            return None
-        return None if reply is None else self._answered(visit, reply)
+            return False
+        if isinstance(reply, Deferred):
+            if not self._due:
+                asyncio.get_running_loop().call_soon(self._send_due)
+            self._due.append((visit, reply, send))
+        elif reply is not None:
+            asyncio.get_running_loop().call_soon(send, self._answered(visit, reply))
+        return reply is not None
 
     async def answer(self, visit: Visit, read_body: Callable[[], Awaitable[bytes]]) -> Answer:
         """Answer a request, reading its body when its time has come. Never raises."""
@@ -153,6 +165,21 @@ class Front:
         self._journal.note(request.request_id, method[:_METHOD_SHOWN], trace, reply.status, started)
         return reply.status, headers, b"" if method == "HEAD" else reply.body
 
+    def _send_due(self) -> None:
+        """Answer what has arrived and takes some work: the same step for all, then the next."""
+        due, self._due = self._due, []
+        results = [_attempt(deferred.work) for _, deferred, _ in due]
+        answers = []
+        for (visit, deferred, _), result in zip(due, results, strict=True):
+            failed = isinstance(result, Exception)
+            reply = result if failed else _attempt(deferred.reply, result)
+            if isinstance(reply, Exception):
+                self._reporter(visit.request.request_id)(reply)
+                reply = visit.door.refuse(_internal(), visit.request)
+            answers.append(self._answered(visit, reply))
+        for (_, _, send), answer in zip(due, answers, strict=True):
+            send(answer)
+
     def _answered(self, visit: Visit, reply: Reply) -> Answer:
         request = visit.request
         self._journal.note(
@@ -179,7 +206,7 @@ class Front:
         except Exception as error:  # noqa: BLE001  the last line of defence
             if not isinstance(error, GatewayError):
                 self._reporter(request_id)(error)
-                error = GatewayError(Code.INTERNAL, "Internal server error")
+                error = _internal()
             if status == 0:
                 reply = neutral_refusal(error)
                 status, headers = reply.status, _headers(reply, request_id)
@@ -210,6 +237,18 @@ class Front:
             self._log.error("fault", request_id=request_id, **describe(error))
 
         return report
+
+
+def _attempt(call: Callable[..., Any], *args: Any) -> Any:
+    """Return what `call` returns, or the exception that it raises: the last line of defence."""
+    try:
+        return call(*args)
+    except Exception as error:  # noqa: BLE001
+        return error
+
+
+def _internal() -> GatewayError:
+    return GatewayError(Code.INTERNAL, "Internal server error")
 
 
 def _headers(reply: Reply, request_id: str) -> Headers:

@@ -207,13 +207,9 @@ class CappedProtocol(HttpToolsProtocol):
         if visit is None:
             self._start(cycle.run(self._front))
             return
-        if not cycle.more_body and not self.flow.write_paused:
-            answer = self._front.at_once(visit, bytes(cycle.body))
-            if answer is not None:
-                # Behind the other requests that have arrived: who waits for many answers is
-                # woken once for all of them, and that is most of what sending one costs.
-                self.loop.call_soon(cycle.answer_at_once, *answer)
-                return
+        whole = not cycle.more_body and not self.flow.write_paused
+        if whole and self._front.at_once(visit, bytes(cycle.body), cycle.answer_at_once):
+            return
         self._start(cycle.serve(self._front.answer(visit, cycle.read_body)))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:

@@ -11,10 +11,10 @@ from msgspec import UNSET
 
 from gateway.errors import Code, GatewayError
 from gateway.sightings import Sightings
-from gateway.tokens import Verifier
+from gateway.tokens import Unchecked, Verifier
 from gateway.verdicts import ANY_SUBJECT, EXPLANATIONS, Facts, Reason, Refused, Verdict
 from gateway.web.client import Proxies
-from gateway.web.exchange import Reply, Request
+from gateway.web.exchange import Deferred, Reply, Request
 from gateway.web.metrics import Metrics
 from gateway.web.neutral import neutral_refusal
 from gateway.web.playback import find_token, original_url, play_facts, told_urls
@@ -84,15 +84,17 @@ class VerifyDoor:
             return self._reply(asked)
         return self._reply(await self._verifier.verify(account_id, *asked))
 
-    def at_once(self, account_id: UUID, rest: str, request: Request) -> Reply | None:
+    def at_once(self, account_id: UUID, rest: str, request: Request) -> Reply | Deferred | None:
         """Answer an edge from memory, or return None when that takes more."""
         if asks_for_verdict(request, rest):
             return None
         asked = self._asked(request, rest)
         if isinstance(asked, Verdict):
             return self._reply(asked)
-        verdict = self._verifier.verify_warm(account_id, *asked)
-        return None if verdict is None else self._reply(verdict)
+        found = self._verifier.verify_warm(account_id, *asked)
+        if isinstance(found, Unchecked):
+            return Deferred(found.check, lambda genuine: self._reply(found.verdict(genuine)))
+        return None if found is None else self._reply(found)
 
     def _asked(self, request: Request, rest: str) -> tuple[str, Facts] | Verdict:
         """Return the token and the play that an edge asks about, or why there are none."""
