@@ -23,6 +23,13 @@ STATEMENTS: Any = aiosql.from_path(
 DEADLINE = 1.6
 """Seconds until a database that does not answer is reported as away, waiting included."""
 
+PLANNING = "SET jit = off; SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan"
+"""How our sessions let PostgreSQL plan.
+
+Every statement has one good plan, whatever its values, so it is planned once; and none should
+read a whole table: chosen while that was small, such a plan would be kept when it is large.
+"""
+
 _STATEMENT_TIMEOUT = int((DEADLINE - 0.1) * 1000)  # milliseconds
 
 _EARLY = 6  # connections opened at the start
@@ -242,14 +249,9 @@ def our_errors() -> Any:
 async def _prepare_session(connection: Any) -> None:
     """Let the server give up a statement when we do: it must not be carried out later.
 
-    Every statement has one good plan, whatever its values, so it is planned once; and none should
-    read a whole table: chosen while that was small, such a plan would be kept when it is large.
     Sent as a statement, since poolers refuse startup parameters that they do not know.
     """
-    await connection.execute(
-        f"SET statement_timeout = {_STATEMENT_TIMEOUT}; SET jit = off; "
-        "SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan"
-    )
+    await connection.execute(f"SET statement_timeout = {_STATEMENT_TIMEOUT}; {PLANNING}")
     await connection.fetchrow(_LEARN_TYPES, [], [], [], [], [])
 
 
