@@ -31,22 +31,30 @@ from tests.service import ALL_SCOPES, House, Tenant
 
 _SAMPLE = 1000  # requests that differ
 _STRIDE = 7919  # keys between two of them; prime
+_MAKERS = 32
 PRIVATE = generate_private_key(65537, 2048)
 SPKI = PRIVATE.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 @dataclass(frozen=True)
 class Town:
-    """Accounts and keys; key number n belongs to account number n modulo their count."""
+    """Accounts and keys; key number n belongs to account number n modulo their count.
+
+    `makers` are accounts beside those, so that what is created makes no listing longer.
+    """
 
     house: House
     places: list[Place]
+    makers: list[Place]
     keys: list[UUID]
 
-    def tenant(self, number: int, url: str = "") -> Tenant:
+    def tenant(self, number: int) -> Tenant:
         """Return one of the accounts and its token."""
-        account = self.places[number].account_id
-        return Tenant(self.house, url, account.hex, "", _secret(account))
+        return self._at(self.places[number])
+
+    def _at(self, place: Place) -> Tenant:
+        account = place.account_id
+        return Tenant(self.house, "", account.hex, "", _secret(account))
 
     def asks(self) -> dict[str, list[Ask]]:
         """Return requests for keys from everywhere, by the name of the call."""
@@ -58,7 +66,7 @@ class Town:
             "list 100 keys, Cloudflare": [as_tenant(t, "GET", keys_of(t)) for t, _ in owned],
             "list 20 of 100 keys, Livepeer": [as_tenant(t, "GET", LIVEPEER) for t, _ in owned],
             "get, Livepeer": [as_tenant(t, "GET", path) for t, path in one],
-            "create, ES256": [as_tenant(t, "POST", LIVEPEER) for t, _ in owned],
+            "create, ES256": [as_tenant(self._at(m), "POST", LIVEPEER) for m in self.makers],
             "update, Livepeer": [as_tenant(t, "PATCH", path, rename) for t, path in one],
             "verify": [play(t.account_id, _token(key)) for t, key in owned],
             "JWKS of 100 keys": [
@@ -70,6 +78,7 @@ class Town:
         """Add some keys, and return requests that delete them."""
         places = list(islice(cycle(self.places), count))
         keys = copy_keys(self.house, places, "cloudflare", SPKI)
+        settle(self.house)
         tenants = (self.tenant(number % len(self.places)) for number in range(count))
         pairs = zip(tenants, keys, strict=True)
         return [as_tenant(t, "DELETE", f"{keys_of(t)}/{key.hex}") for t, key in pairs]
@@ -77,11 +86,11 @@ class Town:
 
 def build(house: House, accounts: int, keys: int) -> Town:
     """Copy accounts, their projects and tokens, and `keys` keys in all, spread over them evenly."""
-    places = [Place(uuid4(), uuid4()) for _ in range(accounts)]
-    house.run(unbounded(house, lambda connection: _settle_people(connection, places)))
+    places, makers = ([Place(uuid4(), uuid4()) for _ in range(n)] for n in (accounts, _MAKERS))
+    house.run(unbounded(house, lambda connection: _settle_people(connection, places + makers)))
     made = copy_keys(house, islice(cycle(places), keys), "cloudflare", SPKI)
     settle(house)
-    return Town(house, places, made)
+    return Town(house, places, makers, made)
 
 
 async def _settle_people(connection: Any, places: list[Place]) -> None:
