@@ -23,6 +23,7 @@ from gateway.model import (
     KeyFilter,
     KeyRequest,
     KeySearch,
+    ListedKey,
     Page,
     SigningKey,
     View,
@@ -133,11 +134,14 @@ class KeyManager:
         *columns, deleted_at = row
         return read_key(columns), deleted_at is not None
 
-    async def all(self, view: View) -> list[SigningKey]:
+    async def of_account(self, account_id: UUID) -> list[SigningKey]:
+        """Return all live keys of an account, newest first, for operators."""
+        rows = await self._database.fetch(STATEMENTS.account_keys.sql, account_id)
+        return [read_key(list(row)) for row in rows]
+
+    async def all(self, view: View) -> list[ListedKey]:
         """Return all live keys that `view` shows, newest first."""
-        if view.project_id is None:
-            return await self._lookups.of_account(view.account_id)
-        return await self._lookups.of_project(*view, None)
+        return await self._lookups.all(*view)
 
     async def page(self, view: View, search: KeySearch) -> Page:
         """Return up to `search.limit` live keys of one project, behind the key `search.after`.
@@ -145,7 +149,7 @@ class KeyManager:
         Raises GatewayError(QUERY_INVALID) when `after` was never a key of this project.
         """
         if search.is_plain:
-            found = await self._lookups.of_project(*view, search.limit + 1)
+            found = await self._lookups.newest(*view, search.limit + 1)
         else:
             found = [read_key(list(row)) for row in await self._search(view, search)]
         keys = found[: search.limit]

@@ -155,6 +155,13 @@ class SigningKey(NamedTuple):
     disabled: bool | None  # None until somebody set it
 
 
+class ListedKey(NamedTuple):
+    """As much of a signing key as a list of all of them tells."""
+
+    id: UUID
+    created_at: datetime  # UTC, microseconds
+
+
 @dataclass(frozen=True, slots=True)
 class Allowance:
     """What one account may have in one dialect; None means as the deployment says."""

@@ -11,7 +11,6 @@ from gateway.cli.admin import administers, found
 from gateway.cli.documents import event_document, key_document
 from gateway.cli.options import read_id
 from gateway.errors import Code, GatewayError
-from gateway.model import View
 
 if TYPE_CHECKING:
     from gateway.cli.output import Entry
@@ -35,7 +34,7 @@ async def list_keys(store: Store, account_id: UUID) -> list[Entry]:
     """
     with found(f"account {account_id}"):
         await store.accounts.get(account_id)
-    return [key_document(one) for one in await store.keys.all(View(account_id, None))]
+    return [key_document(one) for one in await store.keys.of_account(account_id)]
 
 
 @key.command("show")

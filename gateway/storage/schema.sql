@@ -75,7 +75,7 @@ CREATE TABLE signing_keys (
         FOREIGN KEY (account_id, project_id) REFERENCES projects (account_id, id)
 );
 CREATE INDEX signing_keys_live ON signing_keys (account_id, project_id, created_at DESC, id DESC)
-    WHERE deleted_at IS NULL;
+    INCLUDE (hidden) WHERE deleted_at IS NULL;
 CREATE UNIQUE INDEX signing_keys_minting ON signing_keys (account_id)
     WHERE sealed IS NOT NULL AND deleted_at IS NULL;
 CREATE UNIQUE INDEX signing_keys_retry ON signing_keys (account_id, project_id, dialect, retry_digest)

@@ -24,8 +24,8 @@ _BEST = {
     "update_key": "signing_keys_pkey",
     "delete_key": "signing_keys_pkey",
     "published_key": "signing_keys_pkey",
-    "list_account_keys": "signing_keys_live",
-    "list_project_keys": "signing_keys_live",
+    "list_keys": "signing_keys_live",
+    "page_keys": "signing_keys_live",
 }
 
 
@@ -81,8 +81,8 @@ def _hot(town: Town) -> dict[str, tuple[object, ...]]:
         "retire_retried": (account, project, _DIALECT, digest, *said),
         "create_keys": (*batch[:2], _DIALECT, 1000, *batch[2:]),
         "get_keys": ([key], [account], [project]),
-        "list_account_keys": ([account],),
-        "list_project_keys": ([account], [project], [21]),
+        "list_keys": ([account], [None]),
+        "page_keys": ([account], [project], [21]),
         "search_project_keys": (account, project, 21, key, None, None, None, None, 0, -1, 0),
         "cursor_exists": (account, project, key),
         "count_project_keys": (account, project, None, None, None, None),

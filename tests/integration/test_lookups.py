@@ -15,7 +15,15 @@ from gateway.inserts import Inserts
 from gateway.keypool import KeyPool
 from gateway.keys import KeyManager, KeyPolicy
 from gateway.lookups import Lookups
-from gateway.model import Algorithm, Caller, KeyChange, KeyRequest, KeySearch, Principal
+from gateway.model import (
+    Algorithm,
+    Caller,
+    KeyChange,
+    KeyRequest,
+    KeySearch,
+    ListedKey,
+    Principal,
+)
 from gateway.storage.database import DEADLINE, STATEMENTS
 from gateway.tasks import running
 from tests.conformance.case import ABSENT
@@ -25,7 +33,7 @@ from tests.store import connected
 
 ACCOUNTS = 5
 KEYS = 6  # of each project
-LIMITS = [None, 0, 1, 3, KEYS, 1000]
+LIMITS = [0, 1, 3, KEYS, 1000]
 PROMPTLY = 0.6  # seconds
 POLICIES = {"livepeer": KeyPolicy(quota=1000, algorithm=Algorithm.ES256)}
 Question = tuple[Callable[..., Awaitable[Any]], tuple[Any, ...]]
@@ -47,7 +55,7 @@ async def places(house: House, database: Watched) -> list[Place]:
         assert all(await store(Inserts(database), twice))
     by = (None, "livepeer", uuid4(), "test", None)
     for place in places:
-        keys = await Lookups(database).of_project(place.account_id, place.project_id, None)
+        keys = await Lookups(database).all(place.account_id, place.project_id)
         for key in keys[1:3]:
             await database.fetch(STATEMENTS.delete_key.sql, place.account_id, key.id, *by)
     return places + make_places(house, 2)
@@ -81,18 +89,21 @@ async def test_everybody_gets_their_own(database: Watched, places: list[Place]) 
     for place in places:
         account, project = place.account_id, place.project_id
         beside = [other.project_id for other in places if other.account_id == account]
-        asked += [((lookups.of_account, (account,)), newest(*beside))]
+        asked += [((lookups.all, (account, None)), newest(*beside))]
+        asked += [((lookups.all, (account, project)), newest(project))]
         for limit in LIMITS:
-            asked += [((lookups.of_project, (account, project, limit)), newest(project)[:limit])]
+            asked += [((lookups.newest, (account, project, limit)), newest(project)[:limit])]
         foreign = next(other for other in places if other.account_id != account)
-        asked += [((lookups.of_project, (foreign.account_id, project, None)), [])]
-        asked += [((lookups.of_project, (account, uuid4(), None)), [])]
+        for stranger in ((foreign.account_id, project), (account, uuid4())):
+            asked += [((lookups.all, stranger), []), ((lookups.newest, (*stranger, 1000)), [])]
     asked = asked[::2] + asked[1::2] + asked[::-1]
     database.said.clear()
     answers = await asyncio.gather(*(what(*args) for (what, args), _ in asked))
     for (question, expected), answer in zip(asked, answers, strict=True):
         assert [key.id for key in answer] == expected, question
-        assert {key.account_id for key in answer} <= {question[1][0]}
+        for key in answer:
+            assert key.created_at == moments[key.id]
+            assert getattr(key, "account_id", question[1][0]) == question[1][0]
     assert len(database.said) <= len(asked) / 8 + 4
 
 
@@ -131,8 +142,8 @@ async def test_single_keys(database: Watched, places: list[Place]) -> None:
 async def busy(lookups: Lookups, places: list[Place]) -> None:
     """Ask about the same places all the time, so that there are always batches under way."""
     while True:
-        await asyncio.gather(*(lookups.of_account(place.account_id) for place in places))
-        await asyncio.gather(*(lookups.of_project(p.account_id, p.project_id, 3) for p in places))
+        await asyncio.gather(*(lookups.all(place.account_id, None) for place in places))
+        await asyncio.gather(*(lookups.newest(p.account_id, p.project_id, 3) for p in places))
 
 
 async def test_what_was_written_is_read(database: Watched, places: list[Place]) -> None:
@@ -153,8 +164,10 @@ async def test_what_was_written_is_read(database: Watched, places: list[Place]) 
     async def live_a_life() -> None:
         key = (await keys.create(caller, KeyRequest(name="new"))).key
         assert await keys.get(view, key.id) == key
-        assert key in await keys.all(principal.account_view)
-        assert key in await keys.all(view)
+        listed = ListedKey(key.id, key.created_at)
+        assert listed in await keys.all(principal.account_view)
+        assert listed in await keys.all(view)
+        assert key in await keys.of_account(view.account_id)
         await keys.update(caller, view, key.id, KeyChange(name="other", disabled=True))
         changed = key._replace(name="other", disabled=True)
         assert changed in (await keys.page(view, KeySearch(limit=1000))).keys
@@ -163,8 +176,9 @@ async def test_what_was_written_is_read(database: Watched, places: list[Place]) 
         with pytest.raises(GatewayError) as refusal:
             await keys.get(view, key.id)
         assert refusal.value.code is Code.KEY_UNKNOWN
-        for listed in (await keys.all(view), await keys.all(principal.account_view)):
-            assert key.id not in {each.id for each in listed}
+        for view_after in (view, principal.account_view):
+            assert listed not in await keys.all(view_after)
+        assert key.id not in {each.id for each in await keys.of_account(view.account_id)}
 
     async def lives() -> None:
         for _ in range(10):
@@ -183,7 +197,7 @@ async def test_a_refusal_comes_in_time(
         await connection.execute("LOCK TABLE signing_keys IN ACCESS EXCLUSIVE MODE")
         for asked in (places[:1], places):
             began = time.monotonic()
-            lists = [lookups.of_account(place.account_id) for place in asked]
+            lists = [lookups.all(place.account_id, None) for place in asked]
             answers = await asyncio.gather(*lists, return_exceptions=True)
             took = time.monotonic() - began
             assert {type(answer) for answer in answers} == {GatewayError}

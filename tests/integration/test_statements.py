@@ -113,10 +113,10 @@ async def check_keys(inside: Inside, door: Door, listing: str) -> None:
 
 
 async def test_one_statement_each(inside: Inside) -> None:
-    await check_keys(inside, doors.cloudflare(inside.tenant), "list_account_keys")
+    await check_keys(inside, doors.cloudflare(inside.tenant), "list_keys")
     assert await inside.ask(doors.cloudflare(inside.tenant).ask("verify_token")) == []
     another = replace(inside.tenant, token=inside.tenant.make_token())
-    await check_keys(inside, doors.livepeer(another), "list_project_keys")
+    await check_keys(inside, doors.livepeer(another), "page_keys")
 
 
 async def test_lists_in_parts(inside: Inside) -> None:

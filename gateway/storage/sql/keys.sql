@@ -143,27 +143,34 @@ CROSS JOIN LATERAL (
     LIMIT 1
 ) k;
 
+-- name: account_keys
+-- For operators: all live keys of an account, newest first. $1 account
+SELECT id, account_id, project_id, dialect, name, algorithm, spki, created_at, last_seen_at, disabled
+FROM signing_keys WHERE account_id = $1::uuid AND deleted_at IS NULL AND NOT hidden
+ORDER BY created_at DESC, id DESC;
+
 -- name: find_key
 -- For operators: deleted keys and minting keys too. $1 account, $2 key
 SELECT id, account_id, project_id, dialect, name, algorithm, spki, created_at, last_seen_at,
        disabled, deleted_at
 FROM signing_keys WHERE id = $2::uuid AND account_id = $1::uuid;
 
--- name: list_account_keys
--- All live keys of accounts, by number of the question, newest first. $1 accounts
-SELECT asked.number, k.id, k.account_id, k.project_id, k.dialect, k.name, k.algorithm, k.spki,
-       k.created_at, k.last_seen_at, k.disabled
-FROM unnest($1::uuid[]) WITH ORDINALITY AS asked (account_id, number)
+-- name: list_keys
+-- All live keys of accounts or of their projects, by number of the question, newest first: what
+-- the index knows. $1 accounts, $2 projects or nulls for any
+SELECT asked.number, k.id, k.created_at
+FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS asked (account_id, project_id, number)
 CROSS JOIN LATERAL (
-    SELECT * FROM signing_keys s
+    SELECT s.id, s.created_at FROM signing_keys s
     WHERE s.account_id = asked.account_id AND s.deleted_at IS NULL AND NOT s.hidden
+      AND (asked.project_id IS NULL OR s.project_id = asked.project_id)
     OFFSET 0  -- so that each account is looked up by itself
 ) k
 ORDER BY asked.number, k.created_at DESC, k.id DESC;
 
--- name: list_project_keys
+-- name: page_keys
 -- One page each of projects' live keys, by number of the question, newest first.
--- $1 accounts, $2 projects, $3 limits or nulls
+-- $1 accounts, $2 projects, $3 limits
 SELECT asked.number, k.id, k.account_id, k.project_id, k.dialect, k.name, k.algorithm, k.spki,
        k.created_at, k.last_seen_at, k.disabled
 FROM unnest($1::uuid[], $2::uuid[], $3::int[])
