@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl, urlencode
 from uuid import UUID
@@ -27,7 +26,7 @@ def read_search(query: dict[str, str], principal: Principal) -> KeySearch:
         after=_cursor(query.get("cursor", "")),
         order=_order(query.get("order", "")),
         wanted=_filters(query.get("filters", ""), principal),
-        count=bool(query.get("count")),
+        with_total=bool(query.get("count")),
     )
 
 
@@ -73,12 +72,12 @@ def _order(text: str) -> KeyOrder:
         field, _, descending = part.strip().rpartition("-")
         direction = -1 if descending == "true" else 1
         if field == "name" and order.name == 0:
-            order = replace(order, name=direction)
+            order = order._replace(name=direction)
         elif field == "createdAt":
-            return replace(order, created=direction)
+            return order._replace(created=direction)
         elif field == "id":
-            return replace(order, id=direction)
-    return replace(order, created=NEWEST_FIRST.created)
+            return order._replace(id=direction)
+    return order._replace(created=NEWEST_FIRST.created)
 
 
 class _Filter(msgspec.Struct):
@@ -101,13 +100,13 @@ def _filters(text: str, principal: Principal) -> KeyFilter:
         elif not isinstance(one.value, str) or "\0" in one.value:
             raise _invalid(f"the filter on {one.id[:20]} should have a text as its value")
         elif one.id == "name":
-            wanted = replace(wanted, name_part=one.value)
+            wanted = wanted._replace(name_part=one.value)
         elif one.id == "id":
-            wanted = replace(wanted, id=_uuid_or_none(one.value) or _NO_KEY)
+            wanted = wanted._replace(id=_uuid_or_none(one.value) or _NO_KEY)
         elif one.id not in own:
             raise _invalid("filters know the fields id, name, createdAt, projectId and userId")
         elif one.value != own[one.id]:
-            wanted = replace(wanted, id=_NO_KEY)
+            wanted = wanted._replace(id=_NO_KEY)
     return wanted
 
 
@@ -119,13 +118,13 @@ def _created(wanted: KeyFilter, value: object) -> KeyFilter:
             raise _invalid("the filter on createdAt takes numbers of milliseconds")
         match relation:
             case "gte":
-                wanted = replace(wanted, created_from=_moment(math.ceil(number)))
+                wanted = wanted._replace(created_from=_moment(math.ceil(number)))
             case "gt":
-                wanted = replace(wanted, created_from=_moment(math.floor(number) + 1))
+                wanted = wanted._replace(created_from=_moment(math.floor(number) + 1))
             case "lt":
-                wanted = replace(wanted, created_before=_moment(math.ceil(number)))
+                wanted = wanted._replace(created_before=_moment(math.ceil(number)))
             case "lte":
-                wanted = replace(wanted, created_before=_moment(math.floor(number) + 1))
+                wanted = wanted._replace(created_before=_moment(math.floor(number) + 1))
             case _:
                 raise _invalid("the filter on createdAt knows gt, gte, lt and lte")
     return wanted

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -54,8 +54,7 @@ class Services:
     clock: Callable[[], float]  # seconds since 1970
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """An authenticated, authorised and decoded request."""
 
     services: Services
@@ -71,8 +70,7 @@ class Call:
         return self.caller.principal
 
 
-@dataclass(frozen=True, slots=True)
-class OpenCall:
+class OpenCall(NamedTuple):
     """A request to an operation that asks for no credentials."""
 
     services: Services

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from gateway.crypto import KeyPair
@@ -41,8 +41,7 @@ class KeyPolicy:
     algorithm: Algorithm
 
 
-@dataclass(frozen=True, slots=True)
-class NewKey:
+class NewKey(NamedTuple):
     """A key just made. `pair` holds the private half, which exists nowhere else."""
 
     key: SigningKey
@@ -154,7 +153,7 @@ class KeyManager:
             found = [read_key(list(row)) for row in await self._search(view, search)]
         keys = found[: search.limit]
         following = keys[-1].id if len(found) > search.limit else None
-        total = await self._count(view, search.wanted) if search.count else None
+        total = await self._count(view, search.wanted) if search.with_total else None
         return Page(keys, following, total)
 
     async def update(self, caller: Caller, view: View, key_id: UUID, change: KeyChange) -> None:

@@ -109,8 +109,7 @@ class Principal:
         return View(self.account_id, self.project_id if self.confined else None)
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """Who asks for a change and by which way, for the audit trail."""
 
     principal: Principal
@@ -119,8 +118,7 @@ class Caller:
     address: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class KeyRequest:
+class KeyRequest(NamedTuple):
     """What a new key should be.
 
     Without a name, a label gives "<label> N" with an N never used before in its project.
@@ -185,8 +183,7 @@ class KeyEvent:
     address: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class KeyFilter:
+class KeyFilter(NamedTuple):
     """Which keys a search wants; members left None do not restrict it."""
 
     id: UUID | None = None
@@ -195,8 +192,7 @@ class KeyFilter:
     created_before: datetime | None = None  # exclusive
 
 
-@dataclass(frozen=True, slots=True)
-class KeyOrder:
+class KeyOrder(NamedTuple):
     """How a search sorts: 1 ascending, -1 descending, 0 not by this.
 
     A name can tie, so it comes first; after it, creation or id decides alone.
@@ -211,15 +207,14 @@ NEWEST_FIRST = KeyOrder()
 EVERYTHING = KeyFilter()
 
 
-@dataclass(frozen=True, slots=True)
-class KeySearch:
+class KeySearch(NamedTuple):
     """Which part of a project's keys a listing shows."""
 
     limit: int
     after: UUID | None = None  # the key that the part before ended with
     order: KeyOrder = NEWEST_FIRST
     wanted: KeyFilter = EVERYTHING
-    count: bool = False  # whether to count all keys wanted
+    with_total: bool = False  # whether to count all keys wanted
 
     @property
     def is_plain(self) -> bool:

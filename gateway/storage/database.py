@@ -35,7 +35,7 @@ _STATEMENT_TIMEOUT = int((DEADLINE - 0.1) * 1000)  # milliseconds
 _EARLY = 6  # connections opened at the start
 
 # The driver asks the server about array types, once per connection: not while a client waits.
-_LEARN_TYPES = "SELECT $1::uuid[], $2::text[], $3::bytea[], $4::int[], $5::inet[]"
+_LEARN_TYPES = "SELECT $1::uuid[], $2::text[], $3::bytea[], $4::int[]"
 
 Row = Any  # asyncpg.Record, which has no type hints
 T = TypeVar("T")
@@ -252,7 +252,7 @@ async def _prepare_session(connection: Any) -> None:
     Sent as a statement, since poolers refuse startup parameters that they do not know.
     """
     await connection.execute(f"SET statement_timeout = {_STATEMENT_TIMEOUT}; {PLANNING}")
-    await connection.fetchrow(_LEARN_TYPES, [], [], [], [], [])
+    await connection.fetchrow(_LEARN_TYPES, [], [], [], [])
 
 
 async def _keep_session(_connection: object) -> None:

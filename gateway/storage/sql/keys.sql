@@ -3,7 +3,7 @@
 -- No row comes back when the account has no slot left in this dialect.
 -- $1 account, $2 project, $3 dialect, $4 deployment quota, $5 key, $6 name, $7 label of a
 -- numbered default name or null, $8 algorithm, $9 spki, $10 fingerprint, $11 retry digest,
--- $12 token, $13 request id, $14 client address
+-- $12 token, $13 request id, $14 client address: a text, since the driver would parse it
 WITH slot AS (
     INSERT INTO allowances AS a (account_id, dialect, live_keys)
     SELECT $1::uuid, $3::text, 1
@@ -24,7 +24,7 @@ WITH slot AS (
     RETURNING id, account_id, name, created_at
 ), event AS (
     INSERT INTO key_events (account_id, key_id, action, token_id, dialect, request_id, address)
-    SELECT key.account_id, key.id, 'created', $12::uuid, $3, $13::text, $14::inet FROM key
+    SELECT key.account_id, key.id, 'created', $12::uuid, $3, $13::text, $14::text::inet FROM key
 )
 SELECT name, created_at FROM key;
 
@@ -37,7 +37,7 @@ SELECT name, created_at FROM key;
 WITH asked AS (
     SELECT *, count(label) OVER (PARTITION BY project_id ORDER BY place) AS turn
     FROM unnest($1::uuid[], $2::uuid[], $5::uuid[], $6::text[], $7::text[], $8::text[],
-                $9::bytea[], $10::bytea[], $11::uuid[], $12::text[], $13::inet[])
+                $9::bytea[], $10::bytea[], $11::uuid[], $12::text[], $13::text[])
         WITH ORDINALITY AS asked (account_id, project_id, key_id, name, label, algorithm,
                                   spki, fingerprint, token_id, request_id, address, place)
 ), need AS (
@@ -79,7 +79,8 @@ WITH asked AS (
     RETURNING id, name, created_at
 ), event AS (
     INSERT INTO key_events (account_id, key_id, action, token_id, dialect, request_id, address)
-    SELECT asked.account_id, key.id, 'created', asked.token_id, $3, asked.request_id, asked.address
+    SELECT asked.account_id, key.id, 'created', asked.token_id, $3, asked.request_id,
+           asked.address::inet
     FROM key JOIN asked ON asked.key_id = key.id
 )
 SELECT id, name, created_at FROM key;
@@ -117,7 +118,7 @@ WITH earlier AS (
     FROM earlier WHERE earlier.live AND a.account_id = $1 AND a.dialect = $3
 ), event AS (
     INSERT INTO key_events (account_id, key_id, action, token_id, dialect, request_id, address)
-    SELECT $1, earlier.id, 'replaced', $5::uuid, $3, $6::text, $7::inet
+    SELECT $1, earlier.id, 'replaced', $5::uuid, $3, $6::text, $7::text::inet
     FROM earlier WHERE earlier.live
 )
 SELECT earlier.id, pg_notify('keyferry', 'key ' || earlier.id) FROM earlier WHERE earlier.live;
@@ -244,7 +245,7 @@ WITH changed AS (
 ), event AS (
     INSERT INTO key_events
         (account_id, key_id, action, detail, dialect, token_id, request_id, address)
-    SELECT account_id, id, 'updated', $6::jsonb, $7::text, $8::uuid, $9::text, $10::inet
+    SELECT account_id, id, 'updated', $6::jsonb, $7::text, $8::uuid, $9::text, $10::text::inet
     FROM changed
 )
 SELECT CASE WHEN $5 IS NOT NULL THEN pg_notify('keyferry', 'key ' || id) END FROM changed;
@@ -263,7 +264,7 @@ WITH gone AS (
     FROM gone WHERE a.account_id = gone.account_id AND a.dialect = gone.dialect
 ), event AS (
     INSERT INTO key_events (account_id, key_id, action, dialect, token_id, request_id, address)
-    SELECT account_id, id, 'deleted', $4::text, $5::uuid, $6::text, $7::inet FROM gone
+    SELECT account_id, id, 'deleted', $4::text, $5::uuid, $6::text, $7::text::inet FROM gone
 )
 SELECT (SELECT count(pg_notify('keyferry', 'key ' || gone.id)) FROM gone) > 0 AS deleted
 FROM signing_keys
