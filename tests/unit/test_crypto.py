@@ -347,8 +347,13 @@ def test_a_key_pair_is_never_pickled(pairs: Pairs, protocol: int) -> None:
 def test_a_copy_of_a_key_pair_is_itself(pairs: Pairs) -> None:
     pair = pairs[ES256]
     assert copy.copy(pair) is copy.deepcopy(pair) is pair
-    with pytest.raises(TypeError):
-        vars(pair)
+
+
+def test_a_rendered_pair_has_all_encodings_and_nothing_to_make_them_of() -> None:
+    pair = crypto.prepare(ES256)()
+    assert {"pkcs8_pem", "traditional_pem", "jwk"} <= vars(pair).keys()
+    assert "_private" not in vars(pair)
+    assert "PRIVATE" not in f"{pair!r} {pair}"
 
 
 def test_sealed_values_open_with_the_same_key_and_context_only() -> None:
