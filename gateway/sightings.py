@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from uuid import UUID
 
 from gateway.errors import GatewayError
-from gateway.tasks import running
+from gateway.tasks import repeating, running
 
 Write = Callable[[dict[UUID, float]], Awaitable[None]]
 
@@ -40,9 +39,7 @@ class Sightings:
 
     async def run(self) -> None:
         """Flush now and then until cancelled."""
-        while True:
-            await asyncio.sleep(self._interval)
-            await self.flush()
+        await repeating(self.flush, self._interval)
 
 
 @asynccontextmanager

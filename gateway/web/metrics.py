@@ -6,7 +6,6 @@ sets, and whoever is asked adds them up.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import tempfile
@@ -32,7 +31,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.tasks import running
+from gateway.tasks import repeating, running
 
 SHARED = "PROMETHEUS_MULTIPROC_DIR"  # of prometheus-client
 Workers = Literal["livesum", "livemax", "livemin"]
@@ -113,6 +112,14 @@ class Metrics:
         counter = Counter(f"keyferry_{name}", text, registry=self.registry)
         self._totals.append((counter, read, [0.0]))
 
+    async def run(self) -> None:
+        """Look now and then until cancelled."""
+        self.look()
+        await repeating(self._look_again, _INTERVAL)
+
+    async def _look_again(self) -> None:
+        self.look()
+
     def look(self) -> None:
         """Take down all levels and totals, and what was counted since the last time."""
         answers, self._answers = self._answers, {}
@@ -129,12 +136,6 @@ class Metrics:
             now = read()
             counter.inc(max(0.0, now - last[0]))
             last[0] = now
-
-    async def run(self) -> None:
-        """Look now and then until cancelled."""
-        while True:
-            self.look()
-            await asyncio.sleep(_INTERVAL)
 
     def render(self) -> bytes:
         """Return the text exposition format, of all workers where there are several."""

@@ -75,9 +75,15 @@ async def test_a_stop_in_the_middle_of_writing_loses_nothing(book: Book) -> None
     assert book.pages == [{ONE: 1.0, TWO: 2.0}]
 
 
-async def test_they_are_written_now_and_then_even_after_a_failure(book: Book) -> None:
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [(GatewayError(Code.UNAVAILABLE, "away"), False), (RuntimeError("odd"), True)],
+)
+async def test_they_are_written_now_and_then_even_after_a_failure(
+    book: Book, fault: Exception, told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     async with open_sightings(book.sightings):
-        book.fault = GatewayError(Code.UNAVAILABLE, "away")
+        book.fault = fault
         book.note(ONE, 1.0)
         await book.busy.wait()
         book.fault = None
@@ -85,3 +91,4 @@ async def test_they_are_written_now_and_then_even_after_a_failure(book: Book) ->
             while not book.pages:
                 await asyncio.sleep(0.01)
     assert book.pages == [{ONE: 1.0}]
+    assert (len(caplog.records) > 0) == told
