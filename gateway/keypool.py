@@ -28,6 +28,8 @@ MAX_WAITING = 64  # creates of one account that wait at once
 _STOCKED = Algorithm.RS256
 _LOWEST_PRIORITY = 19
 _PAUSE = 1.0  # seconds after a failed generation
+_MOMENT = 0.1  # seconds over which takes are counted
+_RUSH = 20  # takes in a moment, per thread: ten times what it makes meanwhile
 
 Render = Callable[[], KeyPair]
 Prepare = Callable[[Algorithm], Render]
@@ -37,9 +39,10 @@ _Orders = SimpleQueue[Algorithm | None]  # None: stop
 class KeyPool:
     """A stock of RSA key pairs, each handed out once and never taken back.
 
-    There are as many orders under way as the stock lacks, and while creates wait at least two for
-    each thread, so that none has to wait for the next; however many creates wait, one that gives
-    up leaves no more than that behind.
+    Each thread has one order as long as the stock lacks any, and two while creates wait, so that
+    it need not wait for the next; however many creates wait, one that gives up leaves no more than
+    that behind. In a rush, when creates come ten times as fast as key pairs can be made, the stock
+    serves them and nothing is made: that would slow them down and hardly lengthen it.
     Belongs to one event loop, the one that calls `start`.
     """
 
@@ -62,6 +65,9 @@ class KeyPool:
         self._queues: OrderedDict[UUID, deque[asyncio.Future[KeyPair]]] = OrderedDict()
         self._orders: _Orders = SimpleQueue()
         self._ordered = 0  # key pairs ordered and not yet delivered
+        self._taken = 0  # out of the stock, in this moment
+        self._rush = False
+        self._moment: asyncio.TimerHandle | None = None  # runs while there is something to count
         self._running: list[threading.Thread] = []
         self._stopping = threading.Event()
         _forget_in_child(self)
@@ -123,12 +129,31 @@ class KeyPool:
         if not self._stock:
             return await self._wait(who, patience)
         pair = self._stock.popleft()
+        self._count()
         self._order()
         return pair
 
+    def _count(self) -> None:
+        self._taken += 1
+        self._rush = self._rush or self._taken > _RUSH * self._threads
+        if self._moment is None:
+            self._moment = asyncio.get_running_loop().call_later(_MOMENT, self._end_moment)
+
+    def _end_moment(self) -> None:
+        self._rush = self._taken > _RUSH * self._threads
+        self._taken = 0
+        self._moment = None
+        if self._rush:
+            self._moment = asyncio.get_running_loop().call_later(_MOMENT, self._end_moment)
+        self._order()
+
     def _order(self) -> None:
-        wanted = max(self.size, 2 * self._threads) if self._queues else self.size
-        while self._ordered + len(self._stock) < wanted:
+        """Order what is lacking, as far as the threads have nothing to do."""
+        if self._rush and not self._queues:
+            return
+        each, wanted = (2, max(self.size, 2 * self._threads)) if self._queues else (1, self.size)
+        lacking = min(wanted - len(self._stock), each * self._threads) - self._ordered
+        for _ in range(lacking):
             self._ordered += 1
             self._orders.put(_STOCKED)
 
@@ -211,7 +236,11 @@ class KeyPool:
         self._queues.clear()
         self._running = []
         self._orders = SimpleQueue()
-        self._ordered = 0
+        self._ordered = self._taken = 0
+        self._rush = False
+        if self._moment is not None:
+            self._moment.cancel()
+            self._moment = None
         self._stopping = threading.Event()
 
 

@@ -90,6 +90,27 @@ async def test_the_stock_fills_and_stays_at_its_size() -> None:
         assert (pool.ready, pool.generated, pool.waits) == (5, 6, 0)
 
 
+async def test_in_a_rush_nothing_is_made_until_it_is_over() -> None:
+    async with open_pool(size=200) as pool:
+        await until_ready(pool, 200)
+        for _ in range(4):  # moments, and more
+            for _ in range(45):
+                await pool.take(RSA, ME, 0)
+            made = pool.generated
+            await asyncio.sleep(0.06)
+            assert pool.generated - made <= 2, "no more than was under way"
+        assert pool.waits == 0
+        await until_ready(pool, 200)
+
+
+async def test_a_rush_that_empties_the_stock_is_served() -> None:
+    async with open_pool(size=100) as pool:
+        await until_ready(pool, 100)
+        pairs = await asyncio.gather(*(pool.take(RSA, uuid4(), 10) for _ in range(300)))
+        assert len({pair.id for pair in pairs}) == 300
+        await until_ready(pool, 100)
+
+
 async def test_a_dry_pool_refuses_in_time_and_says_when_to_come_again() -> None:
     async with open_pool(prepare=Kiln()) as pool:
         began = time.monotonic()
