@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from tests.bench.report import FOLDER, Table
+from tests.bench.run import PARTS
 
 PAGES = (Path("docs/performance.md"), Path("docs/verification.md"))
 _RESULT = re.compile(r"(<!-- (\w+): begin -->\n).*?(\n<!-- \2: end -->)", re.DOTALL)
@@ -34,7 +35,7 @@ def _renewed(result: re.Match[str]) -> str:
 
 def command(kind: str) -> str:
     """Return how a kind of result is obtained."""
-    return "make bench" if kind == "bench" else f"make bench-{kind}"
+    return "make bench" if kind in PARTS else f"make bench-{kind}"
 
 
 def rendered(report: dict[str, Any]) -> str:

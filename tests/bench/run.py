@@ -10,37 +10,39 @@ from tests.bench.cpu import busy
 from tests.bench.report import Report, machine
 from tests.bench.servers import ES256, Bench, open_bench
 
-_PARTS = ("doors", "warm", "dry", "noise", "workers")
+PARTS = ("doors", "warm", "dry", "noise", "workers")
 
 
 @click.command
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
 @click.option("--seconds", type=click.IntRange(1), default=2, show_default=True, help="Per row.")
-@click.option("--only", type=click.Choice(_PARTS), multiple=True, help="Parts to measure.")
+@click.option("--only", type=click.Choice(PARTS), multiple=True, help="Parts to measure.")
 @click.option("--quick", is_flag=True, help="One short round: shows that the bench works.")
 def main(rounds: int, seconds: int, only: tuple[str, ...], *, quick: bool) -> None:
-    """Measure in rounds, print medians, spreads and ratios, and write .bench/bench.json."""
-    parts = only or _PARTS
+    """Measure in rounds, print medians, spreads and ratios, and write .bench/PART.json for each."""
     rounds, seconds = (1, 1) if quick else (rounds, seconds)
     with open_bench() as bench:
-        report = Report("bench", quick or rounds < 5, machine(bench.house))
-        others = busy(2)
-        if others > 0.1:
-            report.warnings.append(f"{others:.0%} of the processor were in use before we began")
+        where, others = machine(bench.house), busy(2)
         control = doors.control_row(bench, bench.rival("control"))
         naive = bench.rival("naive")
         control.warm_up()
-        if "doors" in parts:
-            _measure_doors(bench, report, control, doors.naive_rows(bench, naive), rounds, seconds)
-        if "warm" in parts:
-            stock.measure_warm(bench, report, control, doors.naive_rows(bench, naive), rounds)
-        if "dry" in parts:
-            stock.measure_dry(bench, report, rounds)
-        if "noise" in parts:
-            sharing.measure_noise(bench, report, min(rounds, 3))
-        if "workers" in parts:
-            sharing.measure_workers(bench, report, rounds, seconds)
-        report.finish()
+        for part in only or PARTS:
+            report = Report(part, quick or rounds < 5, where)
+            if others > 0.1:
+                report.warnings.append(f"{others:.0%} of the processor were in use before we began")
+            if part == "doors":
+                rows = doors.naive_rows(bench, naive)
+                _measure_doors(bench, report, control, rows, rounds, seconds)
+            elif part == "warm":
+                rows = doors.naive_rows(bench, naive)
+                stock.measure_warm(bench, report, control, rows, rounds)
+            elif part == "dry":
+                stock.measure_dry(bench, report, rounds)
+            elif part == "noise":
+                sharing.measure_noise(bench, report, min(rounds, 3))
+            else:
+                sharing.measure_workers(bench, report, rounds, seconds)
+            report.finish()
 
 
 def _measure_doors(
