@@ -3,7 +3,7 @@
 An RSA key pair takes tens of milliseconds of pure arithmetic, which OpenSSL does without the
 interpreter lock. Rendering its encodings needs that lock, and is done on the event loop: a thread
 of low priority that waits for a core while it holds the lock would stop everybody. An EC key pair
-takes a tenth of a millisecond and is made when it is asked for.
+takes a twentieth of a millisecond and is made when it is asked for.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -26,7 +27,6 @@ from gateway.storage.embedded_user import EmbeddedError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
-    from pathlib import Path
 
 __all__ = ["EmbeddedError", "embedded_postgres"]
 
@@ -55,14 +55,23 @@ _INITDB = (
     f"--sync-method={_SYNC}",
 )
 
+# Of a container, by cgroups 2 and 1.
+_CONTAINER_LIMITS = (
+    "/sys/fs/cgroup/memory.max",
+    "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+)
+
 
 def _cache_size() -> int:
-    """Return MiB for PostgreSQL's page cache: an eighth of the machine, so that a store fits in it.
+    """Return MiB for PostgreSQL's page cache: an eighth of the memory, so that a store fits in it.
 
     It takes memory as it fills. A million keys lie on 0.7 GiB.
     """
-    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
-    return min(max(64, machine // 8), 1024)
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for limit in _CONTAINER_LIMITS:
+        with suppress(OSError, ValueError):  # not there, or "max"
+            memory = min(memory, int(Path(limit).read_text()))
+    return min(max(64, memory // 2**20 // 8), 1024)
 
 
 # On the command line, where they win over postgresql.conf and ALTER SYSTEM.

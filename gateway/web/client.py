@@ -48,7 +48,7 @@ class Proxies:
         Each proxy appends whom it spoke to, so the list is read from its end; what stands before
         the first hop that is not trusted is that client's own word and is ignored.
         """
-        address, told = peer, False
+        address, told = None if peer is None else _unscoped(peer), False
         if not self.trusts(peer):
             return address, told
         hops = b",".join([value for name, value in headers if name == b"x-forwarded-for"])
@@ -70,8 +70,13 @@ class Proxies:
 
 def _parse(text: str) -> _Address | None:
     try:
-        address = ip_address(text.strip())
+        address = ip_address(_unscoped(text.strip()))
     except ValueError:
         return None
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address
+
+
+def _unscoped(text: str) -> str:
+    """Return an address without the interface that it is reached by (RFC 4007 section 11)."""
+    return text.partition("%")[0]

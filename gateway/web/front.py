@@ -31,6 +31,8 @@ _CLOSING = {411, 413, 414, 431}
 Answer = tuple[int, Headers, bytes]
 """Status, headers and body, as they go on the wire."""
 
+_LAST_RESORT: Answer = (500, [(b"content-length", b"0"), _NO_STORE, _CLOSE], b"")
+
 
 class Door(Protocol):
     """What answers below one prefix; the dialects' is `adapters.pipeline.Door`."""
@@ -169,16 +171,20 @@ class Front:
         """Answer what has arrived and takes some work: the same step for all, then the next."""
         due, self._due = self._due, []
         results = [_attempt(deferred.work) for _, deferred, _ in due]
-        answers = []
-        for (visit, deferred, _), result in zip(due, results, strict=True):
-            failed = isinstance(result, Exception)
-            reply = result if failed else _attempt(deferred.reply, result)
-            if isinstance(reply, Exception):
-                self._reporter(visit.request.request_id)(reply)
-                reply = visit.door.refuse(_internal(), visit.request)
-            answers.append(self._answered(visit, reply))
+        answers = [
+            _attempt(self._worked_out, visit, deferred, result)
+            for (visit, deferred, _), result in zip(due, results, strict=True)
+        ]
         for (_, _, send), answer in zip(due, answers, strict=True):
-            send(answer)
+            send(_LAST_RESORT if isinstance(answer, Exception) else answer)
+
+    def _worked_out(self, visit: Visit, deferred: Deferred, result: Any) -> Answer:
+        failed = isinstance(result, Exception)
+        reply = result if failed else _attempt(deferred.reply, result)
+        if isinstance(reply, Exception):
+            self._reporter(visit.request.request_id)(reply)
+            reply = visit.door.refuse(_internal(), visit.request)
+        return self._answered(visit, reply)
 
     def _answered(self, visit: Visit, reply: Reply) -> Answer:
         request = visit.request

@@ -114,7 +114,6 @@ class Metrics:
 
     async def run(self) -> None:
         """Look now and then until cancelled."""
-        self.look()
         await repeating(self._look_again, _INTERVAL)
 
     async def _look_again(self) -> None:

@@ -25,6 +25,8 @@ from tests.service import Tenant, make_tenant
 
 _ACCOUNTS = 32
 _NO_RUSH = 0.01  # seconds between two creates
+_NAIVE = 1.5  # times the naive p50, at most
+_REFILLING = 10  # milliseconds, at most
 _SUSTAINED = 0.95  # of raw generation, at least
 _RAW = """
 import os, sys, threading, time
@@ -74,7 +76,7 @@ def measure_warm(bench: Bench, report: Report, control: Row, naive: list[Row], r
 
 
 async def _p99_in_no_rush(tenant: Tenant, count: int) -> float:
-    """Create keys one by one, some 80 per second, and return the p99 in milliseconds."""
+    """Create keys one by one, too slowly for a rush, and return the p99 in milliseconds."""
     line = await connect(tenant.url)
     took = []
     for _ in range(count):
@@ -93,14 +95,18 @@ def _keep(
     _, lone_naive, _, alone, _ = rows
     ratio = alone.middle("p50") / lone_naive.middle("p50")
     note = (
-        f"At 1 connection the p50 is {ratio:.2f} times the naive INSERT's (goal 1.50). In these "
-        "rows creates are in a rush, in which nothing is generated. One by one, some 80 per "
-        f"second, while the stock is refilled on all cores, their p99 is {slow:.1f} ms (goal 10). "
+        f"At 1 connection the p50 is {ratio:.2f} times the naive INSERT's (goal {_NAIVE}). One by "
+        f"one, {_NO_RUSH * 1000:.0f} ms apart, while the stock is refilled on all cores, their p99 "
+        f"is {slow:.1f} ms (goal {_REFILLING}). "
         f"The first {size:,} key pairs took {fill:.0f} s."
     )
     report.add(comparison.table("Creates from a full stock", rows, note))
     report.warnings += comparison.faults(rows)
     report.missed += comparison.missed(rows)
+    if ratio > _NAIVE:
+        report.missed.append(f"create at 1 connection: p50 {ratio:.2f} times the naive INSERT's")
+    if slow > _REFILLING:
+        report.missed.append(f"create while the stock is refilled: p99 {slow:.1f} ms")
     report.figures["warm"] = comparison.figures(rows)
     report.figures["warm_p50_to_naive"] = ratio
     report.figures["refilling_p99_ms"] = slow

@@ -12,8 +12,8 @@ from tests.fleet import until
 from tests.service import House, serve
 
 SECRET = "metrics-token-for-tests"
-SIZE = 100  # some 5 seconds of work for one thread
-LONGEST = 60.0  # seconds
+SIZE = 200  # some 10 seconds of work for one thread
+LONGEST = 130.0  # seconds
 
 
 def told(log: Path) -> list[dict[str, Any]]:
@@ -38,11 +38,12 @@ def test_the_filling_shows_its_progress(house: House, tmp_path: Path) -> None:
     }
 
     def has_filled() -> bool:
+        full = bool(told(log)) and told(log)[-1]["state"] == "full"
         pool = httpx2.get(f"{url}/readyz").json()["pool"]
         assert pool["size"] == SIZE
         assert gauge(url, "keyferry_pool_size") == SIZE
         readiness.append((pool["ready"], gauge(url, "keyferry_pool_ready")))
-        return bool(told(log)) and told(log)[-1]["state"] == "full"
+        return full
 
     with serve(house, log, settings) as (url, _):
         until(has_filled, LONGEST, pause=0.2)

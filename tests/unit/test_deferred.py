@@ -19,7 +19,7 @@ from gateway.web.neutral import neutral_refusal
 
 
 class Workshop:
-    """A door that tells the steps it takes; below /work-fails and /reply-fails one of them does."""
+    """A door that tells the steps it takes; below /work-fails and so on one of them does."""
 
     def __init__(self) -> None:
         self.steps: list[str] = []
@@ -37,14 +37,14 @@ class Workshop:
     ) -> Reply:
         raise NotImplementedError
 
-    def refuse(
-        self, error: GatewayError, _request: Request, _operation: str | None = None
-    ) -> Reply:
+    def refuse(self, error: GatewayError, request: Request, _operation: str | None = None) -> Reply:
+        if request.path.endswith("-and-refusal-fail"):
+            raise RuntimeError("nothing works any more")
         return neutral_refusal(error)
 
     def _step(self, step: str, name: str) -> str:
         self.steps.append(f"{step} {name}")
-        if name == f"{step}-fails":
+        if name in {f"{step}-fails", f"{step}-and-refusal-fail"}:
             raise RuntimeError("out of order")
         return f"{name} is done"
 
@@ -119,7 +119,7 @@ async def test_the_next_ones_are_answered_too(house: House) -> None:
     assert house.answers["b"][2] == b"b is done"
 
 
-@pytest.mark.parametrize("broken", ["work-fails", "reply-fails"])
+@pytest.mark.parametrize("broken", ["work-fails", "reply-fails", "reply-and-refusal-fail"])
 async def test_a_fault_is_its_own_requests_alone(house: House, broken: str) -> None:
     await house.ask("before", broken, "after")
     assert [house.answers[name][0] for name in ("before", broken, "after")] == [200, 500, 200]

@@ -90,25 +90,32 @@ async def test_the_stock_fills_and_stays_at_its_size() -> None:
         assert (pool.ready, pool.generated, pool.waits) == (5, 6, 0)
 
 
-async def test_in_a_rush_nothing_is_made_until_it_is_over() -> None:
-    async with open_pool(size=200) as pool:
-        await until_ready(pool, 200)
-        for _ in range(4):  # moments, and more
-            for _ in range(45):
-                await pool.take(RSA, ME, 0)
-            made = pool.generated
-            await asyncio.sleep(0.06)
-            assert pool.generated - made <= 2, "no more than was under way"
-        assert pool.waits == 0
-        await until_ready(pool, 200)
-
-
-async def test_a_rush_that_empties_the_stock_is_served() -> None:
+async def test_in_a_rush_nothing_is_made_until_it_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.keypool._MOMENT", 1.0)
     async with open_pool(size=100) as pool:
         await until_ready(pool, 100)
-        pairs = await asyncio.gather(*(pool.take(RSA, uuid4(), 10) for _ in range(300)))
-        assert len({pair.id for pair in pairs}) == 300
+        for _ in range(41):
+            await pool.take(RSA, ME, 0)
+        await asyncio.sleep(0.3)
+        assert pool.generated <= 100 + 2, "no more than was under way"
         await until_ready(pool, 100)
+
+
+async def test_who_waits_in_a_rush_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.keypool._MOMENT", 30.0)
+    async with open_pool(size=60) as pool:
+        await until_ready(pool, 60)
+        pairs = await asyncio.gather(*(pool.take(RSA, uuid4(), 10) for _ in range(200)))
+        assert len({pair.id for pair in pairs}) == 200
+
+
+async def test_few_takes_are_made_good_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.keypool._MOMENT", 30.0)
+    async with open_pool(size=60) as pool:
+        await until_ready(pool, 60)
+        for _ in range(40):
+            await pool.take(RSA, ME, 0)
+        await until_ready(pool, 60)
 
 
 async def test_a_dry_pool_refuses_in_time_and_says_when_to_come_again() -> None:

@@ -165,7 +165,7 @@ CROSS JOIN LATERAL (
     SELECT s.id, s.created_at FROM signing_keys s
     WHERE s.account_id = asked.account_id AND s.deleted_at IS NULL AND NOT s.hidden
       AND (asked.project_id IS NULL OR s.project_id = asked.project_id)
-    OFFSET 0  -- so that each account is looked up by itself
+    OFFSET 0  -- so that each question is looked up by itself
 ) k
 ORDER BY asked.number, k.created_at DESC, k.id DESC;
 
