@@ -69,8 +69,8 @@ def measure_warm(bench: Bench, report: Report, control: Row, naive: list[Row], r
             comparison.measure([alone], 30)
             filled(server)
         for _ in range(min(rounds, 3)):
-            comparison.measure([burst], 60)
             filled(server)
+            comparison.measure([burst], 60)
     rows = [naive[0], naive[1], crowd, alone, burst]
     _keep(report, comparison, rows, fill, size, median(slow))
 
