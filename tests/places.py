@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 from gateway.inserts import Inserts, NewRow
 from gateway.storage.database import STATEMENTS, Database
 from tests.service import House
+from tests.store import wrong_counters
 
 CONNECTIONS = 8
 
@@ -95,13 +96,14 @@ _NAMES = {
 
 @asynccontextmanager
 async def watched(house: House) -> AsyncIterator[Watched]:
-    """Open connections of a test's own to the house's database."""
+    """Open connections of a test's own to the house's database; its counters are right after it."""
     database = Watched(house.dsn)
     await database.open()
     try:
         yield database
     finally:
         await database.close()
+    assert await wrong_counters(house.dsn) == []
 
 
 async def store(inserts: Inserts, asked: Sequence[NewRow]) -> list[Any]:

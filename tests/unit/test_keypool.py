@@ -61,6 +61,13 @@ async def until_ready(pool: KeyPool, ready: int) -> None:
             await asyncio.sleep(0.005)
 
 
+@asynccontextmanager
+async def full_pool(size: int) -> AsyncIterator[KeyPool]:
+    async with open_pool(size) as pool:
+        await until_ready(pool, size)
+        yield pool
+
+
 async def test_no_key_pair_is_handed_out_twice() -> None:
     async with open_pool(size=8) as pool:
         takes = [pool.take(RSA, uuid4(), 10) for _ in range(300)]
@@ -82,8 +89,7 @@ async def test_an_ec_key_does_not_wait_for_the_stock() -> None:
 
 
 async def test_the_stock_fills_and_stays_at_its_size() -> None:
-    async with open_pool(size=5) as pool:
-        await until_ready(pool, 5)
+    async with full_pool(5) as pool:
         await pool.take(RSA, ME, 1)
         await until_ready(pool, 5)
         await asyncio.sleep(0.05)
@@ -92,8 +98,7 @@ async def test_the_stock_fills_and_stays_at_its_size() -> None:
 
 async def test_in_a_rush_nothing_is_made_until_it_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.keypool._MOMENT", 1.0)
-    async with open_pool(size=100) as pool:
-        await until_ready(pool, 100)
+    async with full_pool(100) as pool:
         for _ in range(41):
             await pool.take(RSA, ME, 0)
         await asyncio.sleep(0.3)
@@ -103,16 +108,14 @@ async def test_in_a_rush_nothing_is_made_until_it_is_over(monkeypatch: pytest.Mo
 
 async def test_who_waits_in_a_rush_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.keypool._MOMENT", 30.0)
-    async with open_pool(size=60) as pool:
-        await until_ready(pool, 60)
+    async with full_pool(60) as pool:
         pairs = await asyncio.gather(*(pool.take(RSA, uuid4(), 10) for _ in range(200)))
         assert len({pair.id for pair in pairs}) == 200
 
 
 async def test_few_takes_are_made_good_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.keypool._MOMENT", 30.0)
-    async with open_pool(size=60) as pool:
-        await until_ready(pool, 60)
+    async with full_pool(60) as pool:
         for _ in range(40):
             await pool.take(RSA, ME, 0)
         await until_ready(pool, 60)
