@@ -260,7 +260,8 @@ def _internal() -> GatewayError:
 def _headers(reply: Reply, request_id: str) -> Headers:
     headers = [(b"x-request-id", request_id.encode()), *reply.headers]
     if reply.status not in {204, 304}:
-        headers.append((b"content-type", reply.content_type))
+        if reply.body:
+            headers.append((b"content-type", reply.content_type))
         headers.append((b"content-length", b"%d" % len(reply.body)))
     if not any(name == b"cache-control" for name, _ in reply.headers):
         headers.append(_NO_STORE)

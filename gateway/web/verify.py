@@ -12,7 +12,7 @@ from msgspec import UNSET
 from gateway.errors import Code, GatewayError
 from gateway.sightings import Sightings
 from gateway.tokens import Unchecked, Verifier
-from gateway.verdicts import ANY_SUBJECT, EXPLANATIONS, Facts, Reason, Refused, Verdict
+from gateway.verdicts import ANY_SUBJECT, Facts, Reason, Refused, Verdict
 from gateway.web.client import Proxies
 from gateway.web.exchange import Deferred, Reply, Request
 from gateway.web.metrics import Metrics
@@ -43,17 +43,13 @@ _FORBIDDEN = frozenset(
     }
 )
 
-# The body tells the reason and nothing else, so there is one for each.
-_BODIES = {
-    reason: _encode(
-        {"allowed": reason is Reason.ALLOWED, "reason": reason, "message": EXPLANATIONS[reason]}
-    )
-    for reason in Reason
-}
-
 
 class VerifyDoor:
-    """Answers edges by status and headers, and programs by a whole verdict."""
+    """Answers edges by status and headers, and programs by a whole verdict.
+
+    Answers to edges have no body: nginx and Caddy do not read it, and have to open a new
+    connection for the next question because of that.
+    """
 
     def __init__(
         self,
@@ -149,7 +145,7 @@ def refuse_edge(error: GatewayError) -> Reply:
     elif reply.status != 401:
         reply.status = 403
     reply.headers.append((b"x-auth-reason", error.code.encode()))
-    reply.body = _encode({"allowed": False, "reason": error.code, "message": error.message})
+    reply.body = b""
     return reply
 
 
@@ -173,7 +169,7 @@ def _edge_reply(verdict: Verdict) -> Reply:
         headers.append((b"x-auth-sub", quote(verdict.subject, safe="").encode()))
     if verdict.expires is not None:
         headers.append((b"x-auth-exp", b"%d" % verdict.expires))
-    return Reply(_status(verdict), _BODIES[verdict.reason], headers=headers)
+    return Reply(_status(verdict), headers=headers)
 
 
 def _status(verdict: Verdict) -> int:

@@ -70,6 +70,7 @@ def test_whatever_is_thrown_at_it(
         assert wire.ended()
     assert answer.status in STATUSES
     assert answer.header("x-auth-reason")
+    assert answer.header("content-length") == "0"
     if answer.status == 200:
         assert texts["token"] in target + "".join(lines)
         assert VIDEO in target + "".join(lines) or texts["token"] in target
@@ -98,6 +99,7 @@ def test_heads_that_nobody_reads(player: Player, texts: dict[str, str], name: st
         wire.say(request(method, target, lines))
         answer = wire.answer(method)
     assert (answer.status, answer.header("x-auth-reason")) == (403, reason)
+    assert answer.header("content-length") == "0"
 
 
 def test_a_very_long_target(player: Player) -> None:
