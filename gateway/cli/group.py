@@ -6,8 +6,9 @@ import click
 
 from gateway.cli.accounts import account
 from gateway.cli.dev import dev
+from gateway.cli.edge import edge
 from gateway.cli.keys import key
-from gateway.cli.playback import edge, verify
+from gateway.cli.playback import verify
 from gateway.cli.projects import project
 from gateway.cli.serve import migrate, serve
 from gateway.cli.tokens import token

@@ -2,142 +2,87 @@
 
 from __future__ import annotations
 
-import re
-import string
+from functools import cache
 from importlib import resources
-from ipaddress import ip_address
-from typing import Final, NamedTuple
-from uuid import UUID
+from typing import Final, NamedTuple, Unpack
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from gateway.edges.site import Options, Site, read_site
 
 
 class _Edge(NamedTuple):
     template: str
-    serves_files: bool  # from a folder, else from an origin
+    serves_files: bool  # from a folder, or else from an origin
+    lacks: frozenset[str] = frozenset()  # options that this configuration cannot honour
     companions: tuple[str, ...] = ()
 
 
+_FOR_ALL: Final = frozenset({"account", "keyferry", "listen", "root", "origin"})
+# Not done yet; an option that is given and not honoured would be a fault.
+_NEW: Final = frozenset(Options.__annotations__) - _FOR_ALL | {"unix"}
 _EDGES: Final = {
-    "nginx": _Edge("nginx.conf", serves_files=True),
-    "caddy": _Edge("Caddyfile", serves_files=True),
-    "traefik": _Edge("traefik.yaml", serves_files=False),
-    "envoy": _Edge("envoy.yaml", serves_files=False),
-    "haproxy": _Edge("haproxy.cfg", serves_files=False, companions=("keyferry.lua",)),
+    "nginx": _Edge("nginx.conf", serves_files=True, lacks=_NEW | {"origin"}),
+    "caddy": _Edge("Caddyfile", serves_files=True, lacks=_NEW | {"origin"}),
+    "traefik": _Edge("traefik.yaml", serves_files=False, lacks=_NEW),
+    "envoy": _Edge("envoy.yaml", serves_files=False, lacks=_NEW),
+    "haproxy": _Edge("haproxy.cfg", serves_files=False, lacks=_NEW, companions=("keyferry.lua",)),
 }
 EDGES: Final = tuple(_EDGES)
 
-_URL: Final = re.compile(
-    r"(https?)://([A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\])"
-    r"(?::([0-9]{1,5}))?/?"
-)
-_LISTEN: Final = re.compile(r"(?:([0-9.]{7,15}|\[[0-9A-Fa-f:.]{2,45}\])?:)?([0-9]{1,5})")
-_ROOT: Final = re.compile(r"(?:/[A-Za-z0-9_+@-][A-Za-z0-9._+@-]*)+")
 
-
-class _Template(string.Template):
-    """`@@name`, since every edge has its own use for a dollar sign."""
-
-    delimiter = "@@"
-
-
-def render(
-    edge: str,
-    *,
-    keyferry_url: str,
-    account_id: str,
-    listen: str,
-    origin: str | None = None,
-    root: str | None = None,
-) -> str:
+def render(edge: str, **options: Unpack[Options]) -> str:
     """Return the configuration of `edge`, complete: it can be started as it is.
 
-    `keyferry_url` and `origin` are `http[s]://host[:port]`; `listen` is `[address:]port`.
-    nginx and Caddy serve the folder `root`; the others stand before the `origin`.
-    Raises ValueError, in words for whoever gave the value, for anything else.
+    nginx and Caddy serve the folder `root` or stand before the `origin`; the others stand before
+    the `origin`. Raises ValueError, in words for whoever gave a value that does not fit.
     """
     if edge not in _EDGES:
         raise ValueError(f"there is no edge {edge!r}; choose one of {', '.join(EDGES)}")
-    values = {"account": _account(account_id), **_listen(listen)}
-    values |= _server("keyferry", "the URL of Keyferry", keyferry_url)
-    if _EDGES[edge].serves_files:
-        values["root"] = _root(edge, root, origin)
-    else:
-        values |= _server("origin", "the origin", _origin(edge, root, origin))
-    return _Template(_read(_EDGES[edge].template)).substitute(values)
+    site = read_site(options)
+    _check_place(edge, site)
+    _check_options(edge, site, {name for name, value in options.items() if value})
+    return _environment().get_template(_EDGES[edge].template).render(vars(site))
 
 
 def companions(edge: str) -> dict[str, str]:
     """Return the files that the configuration of `edge` loads from its own folder, by name."""
-    return {name: _read(name) for name in _EDGES[edge].companions}
+    names = _EDGES[edge].companions
+    return {name: resources.files(__name__).joinpath(name).read_text() for name in names}
 
 
-def _read(name: str) -> str:
-    return resources.files(__name__).joinpath(name).read_text()
+def _check_place(edge: str, site: Site) -> None:
+    if not _EDGES[edge].serves_files:
+        if site.origin is None or site.root is not None:
+            raise ValueError(
+                f"{edge} serves no files: give the origin it stands before, and no folder"
+            )
+    elif (site.root is None) is (site.origin is None):
+        raise ValueError(f"{edge} serves files: give the folder they are in, or else an origin")
 
 
-def _account(text: str) -> str:
-    try:
-        return UUID(text).hex
-    except ValueError:
-        raise ValueError("the account's id should be 32 hexadecimal digits") from None
+def _check_options(edge: str, site: Site, given: set[str]) -> None:
+    """Refuse what this edge cannot do, rather than print a configuration that leaves it out."""
+    if site.keyferry.socket and "unix" in _EDGES[edge].lacks:
+        raise ValueError(f"{edge} cannot ask over a Unix socket: Keyferry should have a URL")
+    if lacking := sorted(given & _EDGES[edge].lacks):
+        options = ", ".join(name.replace("_", "-") for name in lacking)
+        raise ValueError(f"{edge} should be used without {options}: it cannot do that")
 
 
-def _listen(text: str) -> dict[str, str]:
-    match = _LISTEN.fullmatch(text)
-    if match is None:
-        raise ValueError("where to listen should be a port or address:port")
-    host = _ip((match[1] or "0.0.0.0").strip("[]"))  # noqa: S104 - what an edge is for
-    port = _port(match[2])
-    return {"listen": f"{_bracketed(host)}:{port}", "listen_address": host, "listen_port": port}
-
-
-def _server(name: str, what: str, url: str) -> dict[str, str]:
-    """Return what the templates know of the server called `name`.
-
-    `<name>_tls` begins what is needed for HTTPS only: empty then, else a comment sign.
-    """
-    match = _URL.fullmatch(url)
-    if match is None:
-        raise ValueError(f"{what} should be http://host:port or https://host:port, no path")
-    scheme, host = match[1], match[2]
-    if host.startswith("["):
-        host = _bracketed(_ip(host.strip("[]")))
-    port = _port(match[3] or {"http": "80", "https": "443"}[scheme])
-    return {
-        f"{name}_url": f"{scheme}://{host}:{port}",
-        f"{name}_scheme": scheme,
-        f"{name}_address": f"{host}:{port}",
-        f"{name}_host": host.strip("[]"),
-        f"{name}_port": port,
-        f"{name}_tls": "" if scheme == "https" else "# ",
-    }
-
-
-def _origin(edge: str, root: str | None, origin: str | None) -> str:
-    if origin is None or root is not None:
-        raise ValueError(f"{edge} serves no files: give the origin it stands before, and no folder")
-    return origin
-
-
-def _root(edge: str, root: str | None, origin: str | None) -> str:
-    if root is None or origin is not None:
-        raise ValueError(f"{edge} serves files: give the folder they are in, and no origin")
-    if _ROOT.fullmatch(root) is None:
-        raise ValueError("the folder should be an absolute path of letters, digits and ._+@-")
-    return root
-
-
-def _ip(text: str) -> str:
-    try:
-        return str(ip_address(text))
-    except ValueError:
-        raise ValueError(f"{text} is not an IP address") from None
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-def _port(text: str) -> str:
-    if not 1 <= int(text) <= 65535:
-        raise ValueError(f"{text} is not a port: 1 to 65535")
-    return str(int(text))
+@cache
+def _environment() -> Environment:
+    """Return the templates, in a notation that no edge uses: `@{name}`, and lines `@@ if …`."""
+    return Environment(
+        loader=PackageLoader(__name__, ""),
+        variable_start_string="@{",
+        variable_end_string="}",
+        block_start_string="@%",
+        block_end_string="%@",
+        comment_start_string="@(",
+        comment_end_string=")@",
+        line_statement_prefix="@@",
+        keep_trailing_newline=True,
+        undefined=StrictUndefined,
+        autoescape=False,  # noqa: S701  these are no pages, and no value needs escaping
+    )

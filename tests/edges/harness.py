@@ -111,8 +111,8 @@ def running(
     port = _free_port()
     text = render(
         edge,
-        keyferry_url=keyferry_url,
-        account_id=account_id,
+        keyferry=keyferry_url,
+        account=account_id,
         listen=f"127.0.0.1:{port}",
         root=str(media) if edge in SERVE_FILES else None,
         origin=None if edge in SERVE_FILES else origin_url,

@@ -16,7 +16,7 @@ ACCOUNT = "0123456789abcdef0123456789abcdef"
 def site(edge: str, **changes: str | None) -> dict[str, Any]:
     """Return what `render` needs for `edge`, with `changes`."""
     place = {"root": "/srv/media"} if edge in SERVE_FILES else {"origin": "http://10.0.0.9:9000"}
-    values = {"keyferry_url": "http://127.0.0.1:8787", "account_id": ACCOUNT, "listen": "8080"}
+    values = {"keyferry": "http://127.0.0.1:8787", "account": ACCOUNT, "listen": "8080"}
     return {**values, **place, **changes}
 
 
@@ -30,7 +30,7 @@ def site(edge: str, **changes: str | None) -> dict[str, Any]:
     ],
 )
 def test_the_edge_takes_it(edge: str, url: str, listen: str, tmp_path: Path) -> None:
-    changes = {"keyferry_url": url, "listen": listen}
+    changes = {"keyferry": url, "listen": listen}
     if edge not in SERVE_FILES:
         changes["origin"] = url
     text = render(edge, **site(edge, **changes))
@@ -41,7 +41,7 @@ def test_the_edge_takes_it(edge: str, url: str, listen: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("edge", EDGES)
 def test_account_with_dashes(edge: str) -> None:
-    dashed = render(edge, **site(edge, account_id="01234567-89AB-cdef-0123-456789abcdef"))
+    dashed = render(edge, **site(edge, account="01234567-89AB-cdef-0123-456789abcdef"))
     assert dashed == render(edge, **site(edge))
     assert f"/accounts/{ACCOUNT}/verify" in dashed
 
@@ -60,25 +60,26 @@ def test_where_to_listen(listen: str, line: str) -> None:
 
 
 BAD = [
-    ("keyferry_url", "127.0.0.1:8787"),
-    ("keyferry_url", "ftp://127.0.0.1"),
-    ("keyferry_url", "http://127.0.0.1:8787/path"),
-    ("keyferry_url", "http://user@127.0.0.1"),
-    ("keyferry_url", "http://127.0.0.1:0"),
-    ("keyferry_url", "http://127.0.0.1:65536"),
-    ("keyferry_url", "http://a;b"),
-    ("keyferry_url", "http://a b"),
-    ("keyferry_url", "http://a\n"),
-    ("keyferry_url", "http://[:::]"),
-    ("account_id", "0123"),
-    ("account_id", ACCOUNT[:-1] + "g"),
+    ("keyferry", "127.0.0.1:8787"),
+    ("keyferry", "ftp://127.0.0.1"),
+    ("keyferry", "http://127.0.0.1:8787/path"),
+    ("keyferry", "http://user@127.0.0.1"),
+    ("keyferry", "http://127.0.0.1:0"),
+    ("keyferry", "http://127.0.0.1:65536"),
+    ("keyferry", "http://a;b"),
+    ("keyferry", "http://a b"),
+    ("keyferry", "http://a\n"),
+    ("keyferry", "http://[:::]"),
+    ("account", "0123"),
+    ("account", ACCOUNT[:-1] + "g"),
     ("listen", "localhost:80"),
     ("listen", "300.0.0.1:80"),
     ("listen", "80; include /etc/passwd"),
     ("listen", "8080\n"),
     ("listen", ""),
 ]
-BAD_ROOTS = ["media", "/srv/../etc", "/srv/a b", '/srv/"', "/srv;", "/srv\n", "/", "", "/srv/$uri"]
+BAD_ROOTS = ["media", "/srv/../etc", "/srv/.", "/srv/", "//srv", "/srv\n", "/srv/\x7f", "/", ""]
+BAD_ROOTS += [f"/srv/{special}" for special in ('"', "'", "`", "\\", "$uri", "{x", "x}")]
 BAD_ORIGINS = ["10.0.0.9:9000", "http://10.0.0.9/a", "http://x y", 'http://x"', ""]
 
 
@@ -114,3 +115,8 @@ def test_unknown_edge() -> None:
 def test_companions() -> None:
     assert [edge for edge in EDGES if companions(edge)] == ["haproxy"]
     assert list(companions("haproxy")) == ["keyferry.lua"]
+
+
+def test_it_leaves_no_option_out_in_silence() -> None:
+    with pytest.raises(ValueError, match=r"^traefik cannot ask over a Unix socket"):
+        render("traefik", **site("traefik", keyferry="unix:/run/keyferry.sock"))
