@@ -204,7 +204,7 @@ async def gate(call: OpenCall) -> Reply:
     account_id = await _gated_account(call)
     play: wire.Gate = call.body
     if not play.pub:
-        return _gated(403, "Content is gated and requires a public key")
+        return _gated(403, "Content is gated and requires a public key", "key_unnamed")
     verdict = await call.services.gate.judge(account_id, play.pub, play=play.type == "jwt")
     return _gate_reply(call, account_id, verdict)
 
@@ -215,11 +215,12 @@ def _gate_reply(call: OpenCall, account_id: UUID, verdict: GateVerdict) -> Reply
             body = _encode(wire.GateAnswer(user_id=str(account_id)))
             return Reply(200, body, headers=[(b"cache-control", call.services.gate_cache)])
         case GateVerdict.UNKNOWN:
-            return _gated(403, "Content is gated and corresponding public key not found")
+            text = "Content is gated and corresponding public key not found"
+            return _gated(403, text, "key_unknown")
         case GateVerdict.REVOKED:
-            return _gated(403, "The public key is disabled or deleted")
+            return _gated(403, "The public key is disabled or deleted", "key_revoked")
         case GateVerdict.FOREIGN:
-            return _gated(404, "Content not found")
+            return _gated(404, "Content not found", "key_foreign")
 
 
 async def _gated_account(call: OpenCall) -> UUID:
@@ -232,8 +233,8 @@ async def _gated_account(call: OpenCall) -> UUID:
     return account_id
 
 
-def _gated(status: int, text: str) -> Reply:
-    return Reply(status, _encode(wire.Errors([text])))
+def _gated(status: int, text: str, reason: str) -> Reply:
+    return Reply(status, _encode(wire.Errors([text])), reason=reason)
 
 
 def _basic(encoded: str) -> Credential:

@@ -70,6 +70,7 @@ class Door:
         Allow (section 15.5.6).
         """
         reply = self.dialect.render_error(error, request, operation)
+        reply.reason = error.code
         if error.retry_after is not None:
             reply.headers.append((b"retry-after", b"%d" % error.retry_after))
         if reply.status == 405:

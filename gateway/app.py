@@ -94,7 +94,9 @@ async def open_gateway(
         core = await stack.enter_async_context(_open_core(settings, log, clock))
         metrics = await stack.enter_async_context(open_metrics(Metrics()))
         _watch(metrics, core, settings.database_connections)
-        journal = stack.enter_context(open_journal(log, metrics))
+        journal = stack.enter_context(
+            open_journal(log, metrics, settings.log_requests, settings.log_addresses)
+        )
         doors = _doors(settings, core, metrics, clock, (simulation or NOTHING).revocation_lag)
         routes = [
             *health_routes(core.database, core.feed, core.pool, simulation),
@@ -250,10 +252,11 @@ _CODES = {401: Code.TOKEN_INVALID, 404: Code.ROUTE_UNKNOWN, 405: Code.METHOD_UNK
 
 
 def _neutral_app(routes: list[Route]) -> Starlette:
-    async def refused(_request: Request, error: Exception) -> Response:
+    async def refused(request: Request, error: Exception) -> Response:
         if not isinstance(error, HTTPException):
             raise error
         reply = neutral_refusal(GatewayError(_CODES[error.status_code], error.detail))
+        request.state.refusal = reply.reason
         headers = {**(error.headers or {}), "Cache-Control": "no-store"}
         return Response(reply.body, reply.status, headers, media_type="application/json")
 

@@ -51,6 +51,8 @@ class Settings:
     staleness: float
     public_url: str | None
     log_format: str
+    log_requests: str
+    log_addresses: str
     trusted_proxies: tuple[Network, ...]
     country_header: bytes | None
     leeway: float
@@ -77,7 +79,9 @@ def load_settings(environ: Mapping[str, str], dialects: Iterable[Defaults]) -> S
         pool_wait=reader.get("POOL_WAIT", _seconds, 5.0),
         staleness=reader.get("STALENESS", _seconds, 2.0),
         public_url=reader.get("PUBLIC_URL", _web_url, None),
-        log_format=reader.get("LOG_FORMAT", _log_format, "auto"),
+        log_format=reader.get("LOG_FORMAT", _one_of("auto", "json", "text"), "auto"),
+        log_requests=reader.get("LOG_REQUESTS", _one_of("all", "refused", "none"), "all"),
+        log_addresses=reader.get("LOG_ADDRESSES", _one_of("full", "truncated", "none"), "full"),
         trusted_proxies=reader.get("TRUSTED_PROXIES", _networks, _networks("127.0.0.1,::1")),
         country_header=reader.get("COUNTRY_HEADER", _header_name, None),
         leeway=reader.get("LEEWAY", _seconds, 5.0),
@@ -215,7 +219,10 @@ def _master_key(text: str) -> bytes:
     return key
 
 
-def _log_format(text: str) -> str:
-    if text not in {"auto", "json", "text"}:
-        raise ValueError("should be auto, json or text")
-    return text
+def _one_of(*words: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"should be {', '.join(words[:-1])} or {words[-1]}")
+        return text
+
+    return read

@@ -68,6 +68,12 @@ class Proxies:
         return address is not None and any(address in network for network in self._trusted)
 
 
+def readable_address(text: str) -> str | None:
+    """Return an address as everybody else spells it, None for what is no address."""
+    address = _parse(text)
+    return None if address is None else str(address)
+
+
 def _parse(text: str) -> _Address | None:
     try:
         address = ip_address(_unscoped(text.strip()))

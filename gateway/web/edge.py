@@ -97,7 +97,7 @@ class AccountDoor(NeutralDoor):
         if question is None or account_id is None:
             return None
         trace.route, trace.account = "verify", account_id.hex
-        return self._verify.at_once(account_id, question[2] or "", request)
+        return self._verify.at_once(account_id, question[2] or "", request, trace)
 
     async def _answer(self, request: Request, read_body: ReadBody, trace: Trace) -> Reply:
         question = _VERIFY.fullmatch(request.path)
@@ -105,7 +105,8 @@ class AccountDoor(NeutralDoor):
             trace.route = "verify"
             account_id = parse_id(question[1])
             trace.account = account_id.hex
-            return await self._verify.answer(account_id, question[2] or "", request, read_body)
+            below = question[2] or ""
+            return await self._verify.answer(account_id, below, request, read_body, trace)
         account, _, below = request.path[1:].partition("/")
         if below == "jwks.json":
             trace.route = "jwks"

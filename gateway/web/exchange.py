@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from gateway.errors import Code, GatewayError
+from gateway.verdicts import Verdict
 
 Headers = list[tuple[bytes, bytes]]
 MAX_QUERY_FIELDS = 50
@@ -51,12 +52,16 @@ class Request(NamedTuple):
 
 @dataclass(slots=True)
 class Reply:
-    """What goes back: a status, a body and headers besides content type and length."""
+    """What goes back: a status, a body and headers besides content type and length.
+
+    `reason` says in one word why something is refused, for the access log alone.
+    """
 
     status: int
     body: bytes = b""
     content_type: bytes = b"application/json"
     headers: Headers = field(default_factory=list)
+    reason: str | None = None
 
 
 class Deferred(NamedTuple):
@@ -71,8 +76,15 @@ class Deferred(NamedTuple):
 
 @dataclass(slots=True)
 class Trace:
-    """What becomes known of a request on its way, for logs and metrics."""
+    """What becomes known of a request on its way, for logs and metrics.
+
+    `address` is the viewer's, where one asks about a viewer, else the client's. `refusal` says
+    why nothing was done, `verdict` what was decided about a token.
+    """
 
     door: str | None = None
     route: str | None = None
     account: str | None = None
+    address: str | None = None
+    verdict: Verdict | None = None
+    refusal: str | None = None

@@ -109,6 +109,7 @@ class Front:
         if door is None:
             return None
         peer = scope["client"][0] if scope["client"] else None
+        address = self._proxies.client(peer, scope["headers"])
         request = Request(
             scope["method"],
             path[len(prefix) :],
@@ -116,10 +117,10 @@ class Front:
             scope["headers"],
             _request_id(scope),
             peer,
-            self._proxies.client(peer, scope["headers"]),
+            address,
             lambda: self._base_url(scope) + prefix,
         )
-        return Visit(door[1], request, Trace(door[0]), _fault(scope))
+        return Visit(door[1], request, Trace(door[0], address=address), _fault(scope))
 
     def at_once(self, visit: Visit, body: bytes, send: Callable[[Answer], object]) -> bool:
         """Answer a request that needs no waiting, or return False: then `answer` is asked.
@@ -162,7 +163,7 @@ class Front:
         headers = _headers(reply, request.request_id)
         if _CLOSE not in headers:
             headers.append(_CLOSE)
-        trace = Trace(door[0] if door is not None else None)
+        trace = Trace(door[0] if door is not None else None, refusal=code)
         started = perf_counter()
         self._journal.note(request.request_id, method[:_METHOD_SHOWN], trace, reply.status, started)
         return reply.status, headers, b"" if method == "HEAD" else reply.body
@@ -187,14 +188,15 @@ class Front:
         return self._answered(visit, reply)
 
     def _answered(self, visit: Visit, reply: Reply) -> Answer:
-        request = visit.request
-        self._journal.note(
-            request.request_id, request.method, visit.trace, reply.status, visit.started
-        )
+        request, trace = visit.request, visit.trace
+        trace.refusal = reply.reason
+        self._journal.note(request.request_id, request.method, trace, reply.status, visit.started)
         return reply.status, _headers(reply, request.request_id), reply.body
 
     async def _serve_rest(self, scope: Scope, receive: Receive, send: Send) -> None:
         status, started, request_id = 0, perf_counter(), _request_id(scope)
+        peer = scope["client"][0] if scope["client"] else None
+        trace = Trace(address=self._proxies.client(peer, scope["headers"]))
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -202,6 +204,7 @@ class Front:
                 status = message["status"]
                 id_header = (b"x-request-id", request_id.encode())
                 message["headers"] = [*message["headers"], id_header]
+                trace.refusal = scope.get("state", {}).get("refusal")
             await send(message)
 
         try:
@@ -216,13 +219,14 @@ class Front:
             if status == 0:
                 reply = neutral_refusal(error)
                 status, headers = reply.status, _headers(reply, request_id)
+                trace.refusal = reply.reason
                 await send({"type": "http.response.start", "status": status, "headers": headers})
                 closing = _CLOSE in headers
                 await send({"type": "http.response.body", "body": reply.body, "more_body": closing})
                 if closing:
                     await limits.discard_body(receive)
                     await send({"type": "http.response.body"})
-        self._journal.note(request_id, scope["method"], Trace(), status, started)
+        self._journal.note(request_id, scope["method"], trace, status, started)
 
     def _door(self, path: str) -> tuple[str, tuple[str, Door] | None]:
         for prefix, door in self._doors.items():

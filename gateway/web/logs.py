@@ -18,7 +18,11 @@ _encoder = msgspec.json.Encoder(enc_hook=lambda _value: _REDACTED)
 
 
 class RequestLine(msgspec.Struct, frozen=True, gc=False):
-    """What is logged of a request. `ms` is the time from its turn to its answer."""
+    """What is logged of a request. `ms` is the time from its turn to its answer.
+
+    `reason` is a verdict's, or the code of an error. `kid` names a key of the account, and
+    `subject` was signed by it.
+    """
 
     request_id: str
     method: str
@@ -27,6 +31,10 @@ class RequestLine(msgspec.Struct, frozen=True, gc=False):
     account: str | None
     status: int
     ms: float
+    reason: str | None
+    kid: str | None
+    subject: str | None
+    address: str | None
     timestamp: datetime
     event: str = "request"
     level: str = "info"
@@ -53,8 +61,8 @@ class Log:
                 self._out.msg(piece)
             return
         for line in lines:
-            fields = msgspec.structs.asdict(line)
-            self.info(fields.pop("event"), **fields)
+            fields = msgspec.structs.asdict(line).items()
+            self.info(**{name: value for name, value in fields if value is not None})
 
 
 def open_log(form: str = "auto", stream: BinaryIO | None = None) -> Log:

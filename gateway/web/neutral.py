@@ -38,7 +38,7 @@ STATUSES: dict[Code, int] = {
 def neutral_refusal(error: GatewayError) -> Reply:
     """Return `error` as the neutral doors show it."""
     body = msgspec.json.encode({"error": error.code, "message": error.message})
-    reply = Reply(STATUSES[error.code], body)
+    reply = Reply(STATUSES[error.code], body, reason=error.code)
     if error.retry_after is not None:
         reply.headers.append((b"retry-after", b"%d" % error.retry_after))
     return reply

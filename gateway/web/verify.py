@@ -13,8 +13,8 @@ from gateway.errors import Code, GatewayError
 from gateway.sightings import Sightings
 from gateway.tokens import Unchecked, Verifier
 from gateway.verdicts import ANY_SUBJECT, Facts, Reason, Refused, Verdict
-from gateway.web.client import Proxies
-from gateway.web.exchange import Deferred, Reply, Request
+from gateway.web.client import Proxies, readable_address
+from gateway.web.exchange import Deferred, Reply, Request, Trace
 from gateway.web.metrics import Metrics
 from gateway.web.neutral import neutral_refusal
 from gateway.web.playback import find_token, original_url, play_facts, told_urls
@@ -71,29 +71,33 @@ class VerifyDoor:
         rest: str,
         request: Request,
         read_body: Callable[[], Awaitable[bytes]],
+        trace: Trace,
     ) -> Reply:
         """Answer one question. Raises GatewayError(UNAVAILABLE), which fails closed as 503."""
         if asks_for_verdict(request, rest):
-            return await self._explain(account_id, await read_body())
-        asked = self._asked(request, rest)
+            return await self._explain(account_id, await read_body(), trace)
+        asked = self._asked(request, rest, trace)
         if isinstance(asked, Verdict):
-            return self._reply(asked)
-        return self._reply(await self._verifier.verify(account_id, *asked))
+            return self._reply(asked, trace)
+        return self._reply(await self._verifier.verify(account_id, *asked), trace)
 
-    def at_once(self, account_id: UUID, rest: str, request: Request) -> Reply | Deferred | None:
+    def at_once(
+        self, account_id: UUID, rest: str, request: Request, trace: Trace
+    ) -> Reply | Deferred | None:
         """Answer an edge from memory, or return None when that takes more."""
         if asks_for_verdict(request, rest):
             return None
-        asked = self._asked(request, rest)
+        asked = self._asked(request, rest, trace)
         if isinstance(asked, Verdict):
-            return self._reply(asked)
+            return self._reply(asked, trace)
         found = self._verifier.verify_warm(account_id, *asked)
         if isinstance(found, Unchecked):
-            return Deferred(found.check, lambda genuine: self._reply(found.verdict(genuine)))
-        return None if found is None else self._reply(found)
+            return Deferred(found.check, lambda genuine: self._reply(found.verdict(genuine), trace))
+        return None if found is None else self._reply(found, trace)
 
-    def _asked(self, request: Request, rest: str) -> tuple[str, Facts] | Verdict:
+    def _asked(self, request: Request, rest: str, trace: Trace) -> tuple[str, Facts] | Verdict:
         """Return the token and the play that an edge asks about, or why there are none."""
+        trace.address = address = self._proxies.viewer(request.peer, request.headers)
         try:
             url = original_url(request, rest)
         except Refused as refusal:
@@ -101,11 +105,11 @@ class VerifyDoor:
         token = find_token(request, url)
         if token is None:
             return _TOKEN_MISSING
-        address = self._proxies.viewer(request.peer, request.headers)
         return token, play_facts(url, address, self._country(request))
 
-    async def _explain(self, account_id: UUID, body: bytes) -> Reply:
+    async def _explain(self, account_id: UUID, body: bytes, trace: Trace) -> Reply:
         asked = _read_question(body)
+        trace.address = None if asked.ip is UNSET else readable_address(asked.ip)
         facts = Facts(
             subject=ANY_SUBJECT if asked.subject is UNSET else asked.subject,
             address=None if asked.ip is UNSET else asked.ip,
@@ -113,14 +117,15 @@ class VerifyDoor:
             download=asked.download,
         )
         verdict = await self._verifier.verify(account_id, asked.token, facts)
-        self._note(verdict)
+        self._note(verdict, trace)
         return Reply(200, _encode(_shown(verdict)))
 
-    def _reply(self, verdict: Verdict) -> Reply:
-        self._note(verdict)
+    def _reply(self, verdict: Verdict, trace: Trace) -> Reply:
+        self._note(verdict, trace)
         return _edge_reply(verdict)
 
-    def _note(self, verdict: Verdict) -> None:
+    def _note(self, verdict: Verdict, trace: Trace) -> None:
+        trace.verdict = verdict
         self._metrics.judged(verdict.reason)
         if verdict.allowed and verdict.key is not None:
             self._plays.note(verdict.key)

@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
-import time
 from base64 import b64decode
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from tests.conformance.case import Ask, Secrets, Visitor, compact
+from tests.logged import line_of
 from tests.rawhttp import Wire, request
 
 MEMBERS = ["request_id", "method", "dialect", "route", "account", "status", "ms"]
-
-
-def line_of(log: Path, request_id: str) -> dict[str, Any]:
-    """Return the one line of a request, which may be written a moment after its answer."""
-    end = time.monotonic() + 5
-    while time.monotonic() < end:
-        with log.open("rb") as lines:
-            found = [json.loads(line) for line in lines if request_id.encode() in line]
-        if found:
-            [line] = found
-            return dict(line)
-        time.sleep(0.01)
-    raise AssertionError(f"nothing is logged of {request_id}")
+MEMBERS += ["reason", "kid", "subject", "address"]
 
 
 def test_line_of_a_request(visitor: Visitor, ask: Ask, service_log: Path) -> None:
@@ -42,21 +28,24 @@ def test_line_of_a_request(visitor: Visitor, ask: Ask, service_log: Path) -> Non
     assert (line["route"], line["status"]) == (ask.operation, answer.status_code)
     assert line["account"] == (None if ask.open else visitor.account_id.hex)
     assert 0 < line["ms"] < 10_000
+    assert (line["reason"] is None) is answer.is_success
+    assert (line["kid"], line["subject"]) == (None, None)
+    assert line["address"] == "127.0.0.1"
 
 
 REFUSED = {
-    "no-credentials": ("GET", "{list}", [], "list_keys", None),
-    "no-route": ("GET", "{nowhere}", [], None, None),
-    "no-method": ("PUT", "{list}", [], None, None),
-    "too-long": ("GET", "{list}?" + 20_000 * "a", [], None, 414),
-    "not-http": ("FROB", "{list}", [], None, None),
-    "bad-header": ("GET", "{list}", ["no colon"], None, 400),
+    "no-credentials": ("GET", "{list}", [], "list_keys", None, "credentials_missing"),
+    "no-route": ("GET", "{nowhere}", [], None, None, "route_unknown"),
+    "no-method": ("PUT", "{list}", [], None, None, "method_unknown"),
+    "too-long": ("GET", "{list}?" + 20_000 * "a", [], None, 414, "uri_too_long"),
+    "not-http": ("FROB", "{list}", [], None, None, "method_unknown"),
+    "bad-header": ("GET", "{list}", ["no colon"], None, 400, "header_invalid"),
 }
 
 
 @pytest.mark.parametrize("sent", REFUSED)
 def test_line_of_a_refusal(visitor: Visitor, service_log: Path, sent: str) -> None:
-    method, path, headers, route, status = REFUSED[sent]
+    method, path, headers, route, status, reason = REFUSED[sent]
     known = visitor.case.fill(visitor.case.ask("list_keys").path, account=visitor.account_id)
     path = path.replace("{list}", known).replace("{nowhere}", visitor.case.nowhere)
     with Wire(visitor.tenant.url) as wire:
@@ -66,6 +55,7 @@ def test_line_of_a_refusal(visitor: Visitor, service_log: Path, sent: str) -> No
     assert (line["event"], line["method"]) == ("request", method)
     assert (line["dialect"], line["route"], line["account"]) == (visitor.case.dialect, route, None)
     assert line["status"] == answer.status == (status or answer.status)
+    assert line["reason"] == reason
 
 
 def test_request_id_in_the_history_of_a_key(visitor: Visitor) -> None:

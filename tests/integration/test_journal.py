@@ -154,11 +154,10 @@ def answers(url: str) -> bool:
 
 def lines(count: int) -> list[RequestLine]:
     """Return lines as most are."""
-    now, account = datetime.now(UTC), uuid4().hex
-    return [
-        RequestLine(uuid4().hex, "GET", "neutral", "verify", account, 200, 0.123, now)
-        for _ in range(count)
-    ]
+    now, account, kid = datetime.now(UTC), uuid4().hex, uuid4().hex
+    made = partial(RequestLine, method="GET", dialect="neutral", route="verify", account=account)
+    why = partial(made, reason="allowed", kid=kid, subject="my-video", address="192.0.2.7")
+    return [why(uuid4().hex, status=200, ms=0.123, timestamp=now) for _ in range(count)]
 
 
 @pytest.mark.parametrize("pretty", [True, False])
