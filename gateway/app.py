@@ -25,13 +25,14 @@ from gateway.keyring import FeedKeyring
 from gateway.keys import KeyManager
 from gateway.lag import lagging
 from gateway.minting import Minter
+from gateway.plays import Policy
 from gateway.settings import Settings
 from gateway.sightings import Sightings, open_sightings
 from gateway.simulation import NOTHING, Simulation
 from gateway.storage.database import Database, open_database
 from gateway.storage.feed import Feed, State, announcing, open_feed
 from gateway.tasks import running
-from gateway.tokens import Policy, Verifier
+from gateway.tokens import Verifier
 from gateway.web.client import Proxies
 from gateway.web.edge import AccountDoor, KeyDoor
 from gateway.web.front import Door, Front

@@ -79,11 +79,7 @@ def read_claims(payload: Mapping[str, object]) -> Claims:
         raise Refused(Reason.SUB_MALFORMED)
     if "exp" not in payload:
         raise Refused(Reason.EXP_MISSING)
-    # Livepeer's tokens say what they are for. Its own verifier lets every action play, but one
-    # made for anything else than playing was not meant to.
-    if payload.get("action", "pull") != "pull":
-        raise Refused(Reason.ACTION_REFUSED)
-    return Claims(
+    claims = Claims(
         subject=subject,
         expires=_seconds(payload["exp"], Reason.EXP_MALFORMED),
         not_before=_seconds(payload.get("nbf", 0), Reason.NBF_MALFORMED),
@@ -91,6 +87,11 @@ def read_claims(payload: Mapping[str, object]) -> Claims:
         downloadable=payload.get("downloadable") is True,
         rules=read_rules(payload["accessRules"]) if "accessRules" in payload else (),
     )
+    # Livepeer's tokens say what they are for. Its own verifier lets every action play, but one
+    # made for anything else than playing was not meant to.
+    if payload.get("action", "pull") != "pull":
+        raise Refused(Reason.ACTION_REFUSED)
+    return claims
 
 
 def _seconds(value: object, malformed: Reason) -> float:

@@ -18,8 +18,7 @@ from gateway.claims import Claims, key_reference, read_claims
 from gateway.errors import Code, GatewayError
 from gateway.memo import Memo
 from gateway.model import Algorithm
-from gateway.rules import check_rules
-from gateway.subject import check_subject
+from gateway.plays import Policy, play_faults
 from gateway.verdicts import EXPLANATIONS, Facts, Reason, Refused, Verdict
 
 if TYPE_CHECKING:
@@ -35,6 +34,13 @@ class KeyStatus(StrEnum):
     LIVE = "live"
     DISABLED = "disabled"
     DELETED = "deleted"
+
+
+_REFUSED: Final[Mapping[KeyStatus, Reason | None]] = {
+    KeyStatus.LIVE: None,
+    KeyStatus.DISABLED: Reason.KEY_DISABLED,
+    KeyStatus.DELETED: Reason.KEY_DELETED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +83,6 @@ class Keyring(Protocol):
 
     async def find(self, ref: KeyRef, /) -> KeyState | None:
         """The key as the database has it. Raises GatewayError(UNAVAILABLE) when it is away."""
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What a deployment accepts. Times in seconds."""
-
-    leeway: float = 5.0  # how far a signer's clock may be off, either way
-    max_lifetime: float = 7 * 86_400.0  # how much of its life a token may still have before it
-    memo_entries: int = 10_000  # signatures remembered, about half a KiB each
 
 
 class _Presented(NamedTuple):
@@ -200,16 +197,8 @@ class Verifier:
 
     def _judge(self, seen: _Seen, token: str, facts: Facts) -> Verdict:
         """What may change between two plays of one token: the time, and everything in `facts`."""
-        claims = seen.claims
-        try:
-            _check_times(claims, self._clock(), self._policy)
-            check_subject(claims.subject, token, facts)
-            if facts.download and not claims.downloadable:
-                raise Refused(Reason.DOWNLOAD_REFUSED)
-            if claims.rules:
-                check_rules(claims.rules, facts.address, facts.country)
-        except Refused as refusal:
-            return seen.verdict._replace(reason=refusal.reason)
+        for reason in play_faults(seen.claims, token, facts, self._clock(), self._policy):
+            return seen.verdict._replace(reason=reason)
         return seen.verdict
 
 
@@ -246,27 +235,7 @@ def _admitted(key: KeyState | None, account_id: UUID) -> KeyState:
     """The key, if it is this account's and live. Another account's looks like none at all."""
     if key is None or key.account_id != account_id:
         raise Refused(Reason.KEY_UNKNOWN)
-    match key.status:
-        case KeyStatus.LIVE:
-            return key
-        case KeyStatus.DISABLED:
-            raise Refused(Reason.KEY_DISABLED, key.id)
-        case KeyStatus.DELETED:
-            raise Refused(Reason.KEY_DELETED, key.id)
-
-
-def _check_times(claims: Claims, now: float, policy: Policy) -> None:
-    """RFC 7519 sections 4.1.4 to 4.1.6, with one leeway for a clock that is off either way.
-
-    The cap is on the life that is left, not on the distance from `iat` or `nbf`: those are the
-    signer's word, and leaving them out must not buy more. Whenever a token is accepted, it is
-    dead within the cap; one that was made for longer is refused until that is so.
-    """
-    if now >= claims.expires + policy.leeway:
-        raise Refused(Reason.EXPIRED)
-    if claims.expires > now + policy.max_lifetime + policy.leeway:
-        raise Refused(Reason.LIFETIME_TOO_LONG)
-    if claims.not_before > now + policy.leeway:
-        raise Refused(Reason.NOT_YET_VALID)
-    if claims.issued_at > now + policy.leeway:
-        raise Refused(Reason.ISSUED_IN_FUTURE)
+    refused = _REFUSED[key.status]
+    if refused is not None:
+        raise Refused(refused, key.id)
+    return key

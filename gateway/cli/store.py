@@ -27,11 +27,12 @@ from gateway.keyring import FeedKeyring
 from gateway.keys import KeyManager
 from gateway.minting import Minter
 from gateway.model import SigningKey
+from gateway.plays import Policy
 from gateway.settings import Settings
 from gateway.storage.database import Database, open_database
 from gateway.storage.feed import Feed, announcing
 from gateway.storage.migrate import LATEST, migrate
-from gateway.tokens import Policy, Verifier
+from gateway.tokens import Verifier
 from gateway.verdicts import ANY_SUBJECT, Facts
 
 T = TypeVar("T")

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from gateway import jws
 from gateway.errors import Code, GatewayError
-from gateway.tokens import KeyStatus, Policy, Unchecked, Verifier, sign_token
+from gateway.plays import Policy
+from gateway.tokens import KeyStatus, Unchecked, Verifier, sign_token
 from gateway.verdicts import ANY_SUBJECT, EXPLANATIONS, Facts, Reason, Verdict
 from tests.vectors import make
 from tests.vectors.forge import ACCOUNTS, CLOCK, EC, KEYS, RSA, VIDEO, payload_of, token
