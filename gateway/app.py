@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -18,6 +19,7 @@ from adapters import find_dialects
 from adapters.dialect import Services
 from adapters.pipeline import Door as DialectDoor
 from gateway.accounts import Accounts, Authenticator
+from gateway.addresses import Purpose
 from gateway.errors import Code, GatewayError
 from gateway.gate import Gate
 from gateway.keypool import KeyPool
@@ -40,20 +42,21 @@ from gateway.web.health import health_routes
 from gateway.web.journal import open_journal
 from gateway.web.jwks import PublishedKeys
 from gateway.web.logs import Log, describe
-from gateway.web.metrics import Metrics, metrics_routes, open_metrics
+from gateway.web.metrics import Metrics, metrics_routes, open_metrics, open_metrics_route
 from gateway.web.neutral import neutral_refusal
 from gateway.web.simulate import simulated
 from gateway.web.verify import VerifyDoor
 
+_EDGE_DOORS = ("/accounts", "/keys")  # what edges ask, and public keys
 _FIRST_WORD = 2.0  # seconds after which the filling of the key pool is told of, then twice that
 _LAST_PAUSE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """The running program without its HTTP server."""
+    """The running program without its HTTP server; `apps` says what to serve for what."""
 
-    app: Front
+    apps: Mapping[Purpose, Front]
     accounts: Accounts
     keys: KeyManager
     minter: Minter
@@ -99,19 +102,22 @@ async def open_gateway(
             open_journal(log, metrics, settings.log_requests, settings.log_addresses)
         )
         doors = _doors(settings, core, metrics, clock, (simulation or NOTHING).revocation_lag)
-        routes = [
-            *health_routes(core.database, core.feed, core.pool, simulation),
-            *metrics_routes(metrics, settings.metrics_token),
-        ]
-        app = Front(
-            simulated(doors, simulation),
-            _neutral_app(routes),
-            log,
+        doors = dict(simulated(doors, simulation))
+        health = health_routes(core.database, core.feed, core.pool, simulation)
+        front = partial(
+            Front,
+            log=log,
             journal=journal,
             proxies=Proxies(settings.trusted_proxies),
             public_url=settings.public_url,
         )
-        yield Gateway(app, core.accounts, core.keys, core.minter, core.pool, metrics)
+        guarded = metrics_routes(metrics, settings.metrics_token)
+        apps = {
+            Purpose.API: front(doors, _neutral_app([*health, *guarded])),
+            Purpose.EDGE: front({at: doors[at] for at in _EDGE_DOORS}, _neutral_app(health)),
+            Purpose.METRICS: front({}, _neutral_app([*health, open_metrics_route(metrics)])),
+        }
+        yield Gateway(apps, core.accounts, core.keys, core.minter, core.pool, metrics)
 
 
 @asynccontextmanager

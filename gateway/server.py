@@ -1,4 +1,4 @@
-"""The HTTP server: uvicorn on a socket of ours, stopped by signals in good order."""
+"""The HTTP server: uvicorn on sockets of ours, stopped by signals in good order."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import contextlib
 import gc
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 import uvicorn
 
+from gateway.addresses import Purpose
+from gateway.listeners import BACKLOG, Listener
 from gateway.web.front import Front
 from gateway.web.protocol import CappedProtocol
 
@@ -19,53 +22,62 @@ KEEP_ALIVE = 75  # seconds for which an idle connection is kept: longer than edg
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its own signal handling, which ends the process before we have closed."""
+    """uvicorn with an application for each socket, by its purpose.
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
-        super().__init__(config)
+    Its own signal handling is left out: that ends the process before we have closed.
+    """
+
+    def __init__(
+        self,
+        apps: Mapping[Purpose, Front],
+        listeners: Sequence[Listener],
+        on_ready: Callable[[], None],
+    ) -> None:
+        super().__init__(_config(apps[Purpose.API]))
+        self._apps = apps
+        self._listeners = listeners
         self._on_ready = on_ready
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002
+        """Listen on all sockets, each with a protocol that knows its application."""
+        await super().startup([])
+        configs = {purpose: _config(app) for purpose, app in self._apps.items()}
+        loop = asyncio.get_running_loop()
+        for listener in self._listeners:
+            make = partial(
+                CappedProtocol,
+                config=configs[listener.purpose],
+                server_state=self.server_state,
+                app_state={},
+            )
+            # For Unix sockets too: this way their files stay, which other workers may use.
+            opened = await loop.create_server(make, sock=listener.socket, backlog=BACKLOG)
+            self.servers.append(opened)
         self._on_ready()
 
 
-def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
-    """Return a listening socket; port 0 takes any free one. Raises OSError.
-
-    A `shared` one listens beside those of other workers, and the kernel shares connections out.
-    """
-    return socket.create_server((host, port), family=_family(host), backlog=2048, reuse_port=shared)
-
-
-def reserve(host: str, port: int) -> socket.socket:
-    """Return a socket that keeps a port for shared ones and takes no connection itself.
-
-    Raises OSError.
-    """
-    keeper = socket.socket(_family(host), socket.SOCK_STREAM)
-    try:
-        with socket.create_server((host, port), family=_family(host)) as probe:
-            port = probe.getsockname()[1]  # nobody else listens there
-        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        keeper.bind((host, port))
-    except OSError:
-        keeper.close()
-        raise
-    return keeper
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
-
-
-async def serve(app: Front, listener: socket.socket, on_ready: Callable[[], None]) -> None:
+async def serve(
+    apps: Mapping[Purpose, Front], listeners: Sequence[Listener], on_ready: Callable[[], None]
+) -> None:
     """Serve until SIGINT or SIGTERM, finish what is under way, and return."""
+    server = _Server(apps, listeners, on_ready)
+
+    def stop() -> None:
+        server.force_exit = server.should_exit
+        server.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    _collect_less_garbage()
+    await server.serve(sockets=[listener.socket for listener in listeners])
+
+
+def _config(app: Front) -> uvicorn.Config:
     config = uvicorn.Config(
         app,
         http=CappedProtocol,
@@ -80,17 +92,8 @@ async def serve(app: Front, listener: socket.socket, on_ready: Callable[[], None
         timeout_graceful_shutdown=GRACE,
         timeout_keep_alive=KEEP_ALIVE,
     )
-    server = _Server(config, on_ready)
-
-    def stop() -> None:
-        server.force_exit = server.should_exit
-        server.should_exit = True
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
-    _collect_less_garbage()
-    await server.serve(sockets=[listener])
+    config.load()
+    return config
 
 
 def _collect_less_garbage() -> None:

@@ -1,8 +1,9 @@
-"""Several server processes on one port: started together, started again, stopped together.
+"""Several server processes on the same sockets: started together, started again, stopped together.
 
-Each worker is the same command again with `--worker SHARE`. It listens with SO_REUSEPORT, so that
-the kernel shares connections out. Its standard output says "ready" once, and the end of its
-standard input means that we are gone: a worker never outlives its supervisor.
+Each worker is the same command again with `--worker SHARE`. On a TCP port that we keep it listens
+with SO_REUSEPORT, so that the kernel shares connections out; every other socket is handed to it.
+Its standard output says "ready" once, and the end of its standard input means that we are gone: a
+worker never outlives its supervisor.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
+from gateway.addresses import Inherited, Listen
+from gateway.listeners import Listener
 from gateway.web.logs import Log
 
 READY = b"ready\n"
@@ -24,7 +27,8 @@ _GRACE = 15.0  # seconds that a stopping worker gets
 class Workers:
     """The workers of one supervisor; `command` is how one is started, its share left out.
 
-    `ended` is told the process id of a worker that died.
+    They listen where `listeners` do, from which nobody here takes a connection. `ended` is told
+    the process id of a worker that died.
     """
 
     def __init__(
@@ -32,10 +36,12 @@ class Workers:
         command: Sequence[str],
         environ: Mapping[str, str],
         count: int,
+        listeners: Sequence[Listener],
         log: Log,
         ended: Callable[[int], None],
     ) -> None:
-        self._command = command
+        self._command = [*command, *(f"--listen={_handed(listener)}" for listener in listeners)]
+        self._handed = [one.socket for one in listeners if one.is_open]
         self._environ = environ
         self._count = count
         self._log = log
@@ -69,6 +75,7 @@ class Workers:
             env=self._environ,
             stdin=PIPE,
             stdout=PIPE,
+            pass_fds=[one.fileno() for one in self._handed],
             start_new_session=True,  # Ctrl-C is for us, who stop them in order
         )
         self._processes[number] = process
@@ -86,7 +93,12 @@ class Workers:
                 await self._start(number)
 
     async def _stop(self) -> None:
-        """End all workers, in order as long as they do it in time."""
+        """End all workers, in order as long as they do it in time.
+
+        Our own hold on their sockets goes first: nobody should wait for an answer behind them.
+        """
+        for one in self._handed:
+            one.close()
         for process in self._processes.values():
             with suppress(ProcessLookupError):
                 process.send_signal(signal.SIGTERM)
@@ -99,6 +111,13 @@ class Workers:
                 with suppress(ProcessLookupError):
                     process.kill()
             await asyncio.wait(late)
+
+
+def _handed(listener: Listener) -> Listen:
+    """Return how a worker is told to listen there."""
+    if listener.is_open:
+        return Listen(listener.purpose, Inherited(str(listener.socket.fileno())))
+    return Listen(listener.purpose, listener.address)
 
 
 async def orphaned() -> None:

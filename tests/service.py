@@ -140,33 +140,49 @@ def serve(
 
 @contextmanager
 def serve_alone(
-    log: Path, settings: Mapping[str, str], options: Sequence[str]
+    log: Path,
+    settings: Mapping[str, str],
+    options: Sequence[str],
+    *,
+    launcher: Sequence[str] = (),
+    pass_fds: Sequence[int] = (),
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Run `keyferry serve` on whatever settings and options say; likewise."""
+    """Run `keyferry serve` on whatever settings and options say; likewise.
+
+    A `launcher` is a command that ends in becoming the one that it is given.
+    """
     environ = {name: text for name, text in os.environ.items() if not name.startswith("KEYFERRY_")}
     environ |= {"KEYFERRY_POOL_SIZE": "16", "KEYFERRY_LOG_FORMAT": "json", **settings}
-    command = [sys.executable, "-m", "gateway", "serve", "--port", "0", *options]
+    where = () if "--listen" in options else ("--port", "0")
+    command = [*launcher, sys.executable, "-m", "gateway", "serve", *where, *options]
     begin = log.stat().st_size if log.exists() else 0
     with (
         log.open("ab") as errors,
-        subprocess.Popen(command, env=environ, stderr=errors) as process,
+        subprocess.Popen(command, env=environ, stderr=errors, pass_fds=pass_fds) as process,
     ):
         try:
-            yield _url_when_ready(log, begin, process), process
+            yield _ready(log, begin, process)["url"], process
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
             process.wait(30)
 
 
-def _url_when_ready(log: Path, begin: int, process: subprocess.Popen[bytes]) -> str:
+def places(log: Path) -> list[str]:
+    """Return where the last Keyferry that writes this log listens, as --listen spells it."""
+    ready = [line for line in log.read_bytes().splitlines() if b'"event":"ready"' in line]
+    return list(json.loads(ready[-1])["listening"])
+
+
+def _ready(log: Path, begin: int, process: subprocess.Popen[bytes]) -> dict[str, Any]:
+    """Return the line in which it says that it is ready, when it does."""
     end = time.monotonic() + 30
     while process.poll() is None and time.monotonic() < end:
         with log.open("rb") as lines:
             lines.seek(begin)
             for line in lines:
                 if line.endswith(b"}\n") and b'"event":"ready"' in line:
-                    return str(json.loads(line)["url"])
+                    return dict(json.loads(line))
         time.sleep(0.02)
     raise AssertionError(f"the service did not start: {log.read_text()}")
 

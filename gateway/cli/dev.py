@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -9,9 +10,8 @@ import click
 
 from gateway.cli.options import (
     FOLDER,
-    host_option,
+    listen_options,
     output_option,
-    port_option,
     read_id,
     read_secret,
     read_text,
@@ -27,8 +27,7 @@ from gateway.cli.options import (
     show_default=True,
     help="Folder of all data; made if absent.",
 )
-@host_option
-@port_option
+@listen_options
 @click.option(
     "--account-id", metavar="ID", type=read_id, help="Serve this account; it is made if absent."
 )
@@ -44,7 +43,13 @@ from gateway.cli.options import (
     help="Take the API token in this file, - for standard input.",
 )
 @output_option
-def dev(token_file: BinaryIO | None, **options: Any) -> None:
+def dev(
+    token_file: BinaryIO | None,
+    listens: Sequence[str],
+    host: str | None,
+    port: int | None,
+    **options: Any,
+) -> None:
     """Try Keyferry on this machine, ready in seconds.
 
     Starts a database of its own, makes an account and an API token, opens every door and prints
@@ -56,8 +61,9 @@ def dev(token_file: BinaryIO | None, **options: Any) -> None:
       keyferry dev --port 0 --data /tmp/keys --output json
     """
     from gateway.cli import development  # noqa: PLC0415  it is heavy
+    from gateway.cli.doorway import Places  # noqa: PLC0415
 
     token = None
     if token_file is not None:
         token = read_secret(token_file)
-    development.run(development.Wish(token=token, **options))
+    development.run(development.Wish(places=Places(listens, host, port), token=token, **options))

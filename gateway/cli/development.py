@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import socket
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import UUID
@@ -16,7 +16,7 @@ from gateway import server
 from gateway.accounts import Accounts
 from gateway.app import open_gateway
 from gateway.cli import running
-from gateway.cli.doorway import listening, local_url, start_log
+from gateway.cli.doorway import Places, listening, local_url, start_log
 from gateway.cli.tenant import (
     Tenant,
     find_account,
@@ -26,10 +26,13 @@ from gateway.cli.tenant import (
     write_private,
 )
 from gateway.cli.welcome import Welcome
+from gateway.listeners import Listener
 from gateway.settings import Settings
 from gateway.storage.embedded import embedded_postgres
 from gateway.storage.migrate import migrate
 from gateway.web.logs import Log
+
+_NO_URL = "dev prints a URL, so it has to listen on some HOST:PORT for everything"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +40,7 @@ class Wish:
     """The options of `keyferry dev`."""
 
     data: Path
-    host: str
-    port: int
+    places: Places
     account_id: UUID | None
     email: str | None
     token: str | None = field(repr=False)
@@ -47,12 +49,18 @@ class Wish:
 
 def run(wish: Wish) -> None:
     """Serve until a signal ends it. Raises click.ClickException when it cannot start."""
-    settings = running.settings_or_refusal()
-    with listening(wish.host, wish.port) as listener:
-        running.run(_serve(wish, settings, listener))
+    settings, faults = running.read_settings()
+    listens, wrong = wish.places.read(settings.metrics_port)
+    if faults + wrong:
+        raise running.Misconfigured(faults + wrong)
+    with listening(listens) as listeners:
+        url = local_url(listeners)
+        if url is None:
+            raise click.ClickException(_NO_URL)
+        running.run(_serve(wish, settings, listeners, url))
 
 
-async def _serve(wish: Wish, settings: Settings, listener: socket.socket) -> None:
+async def _serve(wish: Wish, settings: Settings, listeners: Sequence[Listener], url: str) -> None:
     log = start_log(settings)
     if settings.database_url is not None:
         log.warning("KEYFERRY_DATABASE_URL is left alone: dev has a database of its own")
@@ -63,8 +71,9 @@ async def _serve(wish: Wish, settings: Settings, listener: socket.socket) -> Non
         own = replace(settings, database_url=dsn, listen_url=None, master_key=master_key)
         async with open_gateway(own, log) as gateway:
             tenant = await _settle(gateway.accounts, wish, folder, log)
-            welcome = Welcome(local_url(wish.host, listener), tenant, folder, find_dialects())
-            await server.serve(gateway.app, listener, lambda: _tell(welcome, wish.output))
+            places = [str(listener) for listener in listeners]
+            welcome = Welcome(url, places, tenant, folder, find_dialects())
+            await server.serve(gateway.apps, listeners, lambda: _tell(welcome, wish.output))
 
 
 async def _settle(accounts: Accounts, wish: Wish, folder: Path, log: Log) -> Tenant:

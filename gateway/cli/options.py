@@ -6,12 +6,15 @@ A reader of a value raises click.BadParameter, a usage error, for what it cannot
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, TypeVar
 from uuid import UUID
 
 import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 _ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _SPAN = re.compile(r"([0-9]{1,6})([mhdw])")
@@ -78,16 +81,30 @@ output_option = click.option(
     show_default=True,
     help="For people, or one JSON document.",
 )
-host_option = click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Address to listen on."
+_listen = click.option(
+    "--listen",
+    "listens",
+    multiple=True,
+    metavar="[api=|edge=|metrics=]ADDRESS",
+    help="Listen on HOST:PORT, unix:/PATH or fd:NAME, for everything, for what edges ask, or for "
+    "metrics; can be repeated.",
 )
-port_option = click.option(
+_host = click.option(
+    "--host", metavar="HOST", help="Short for --listen HOST:PORT.  [default: 127.0.0.1]"
+)
+_port = click.option(
     "--port",
     type=click.IntRange(0, 65535),
-    default=8787,
-    show_default=True,
-    help="Port to listen on; 0 takes any free one.",
+    metavar="PORT",
+    help="Short for --listen HOST:PORT; 0 takes any free one.  [default: 8787]",
 )
+
+
+def listen_options(command: Command) -> Command:
+    """Give a command --listen, and --host and --port in its stead."""
+    return _listen(_host(_port(command)))
+
+
 quota_option = click.option(
     "--quota",
     "quotas",

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from adapters import find_dialects
 from gateway import server, workers
 from gateway.app import open_gateway
 from gateway.cli import running
 from gateway.cli.database import HERE, check_schema, require_current_schema
-from gateway.cli.doorway import listening, local_url, reserved, start_log
+from gateway.cli.doorway import Places, listening, local_url, start_log
+from gateway.listeners import Listener, Sharing
 from gateway.settings import Settings
 from gateway.simulation import Simulation, SimulationError, read_simulation
 from gateway.storage.embedded import embedded_postgres
 from gateway.storage.migrate import migrate
 from gateway.tasks import running as running_task
 from gateway.web.logs import Log
-from gateway.web.metrics import SHARED, dead, everybody, listen, shared_metrics
+from gateway.web.metrics import SHARED, dead, shared_metrics
 
 _EXTERNAL = ("KEYFERRY_DATABASE_URL", "KEYFERRY_LISTEN_URL")
 
@@ -33,8 +34,7 @@ _EXTERNAL = ("KEYFERRY_DATABASE_URL", "KEYFERRY_LISTEN_URL")
 class Wish:
     """The options of `keyferry serve`."""
 
-    host: str
-    port: int
+    places: Places
     embedded: bool
     data: Path | None
     migrate: bool
@@ -47,18 +47,20 @@ def run(wish: Wish) -> None:
     """Serve until a signal ends it. Raises click.ClickException when it cannot start."""
     settings, faults = running.read_settings()
     simulation, wrong = _read_simulation(wish.simulate)
-    faults += _database_faults(wish) + wrong
+    alone = wish.worker is None  # a worker is told of the port for metrics by its supervisor
+    listens, unread = wish.places.read(settings.metrics_port if alone else None)
+    faults += _database_faults(wish) + wrong + unread
     if faults:
         raise running.Misconfigured(faults)
     if wish.worker is not None:
-        with listening(wish.host, wish.port, shared=True) as listener:
-            running.run(_work(_share(settings, *wish.worker), listener, simulation))
+        with listening(listens, Sharing.SHARED) as listeners:
+            running.run(_work(_share(settings, *wish.worker), listeners, simulation))
     elif wish.workers > 1:
-        with reserved(wish.host, wish.port) as keeper:
-            running.run(_supervise(wish, settings, keeper))
+        with listening(listens, Sharing.RESERVED) as listeners:
+            running.run(_supervise(wish, settings, listeners))
     else:
-        with listening(wish.host, wish.port) as listener:
-            running.run(_serve(wish, settings, listener, simulation))
+        with listening(listens) as listeners:
+            running.run(_serve(wish, settings, listeners, simulation))
 
 
 def _database_faults(wish: Wish) -> list[str]:
@@ -85,46 +87,51 @@ def _read_simulation(path: Path | None) -> tuple[Simulation | None, list[str]]:
 
 
 async def _serve(
-    wish: Wish, settings: Settings, listener: socket.socket, simulation: Simulation | None
+    wish: Wish,
+    settings: Settings,
+    listeners: Sequence[Listener],
+    simulation: Simulation | None,
 ) -> None:
     log = start_log(settings)
     async with (
         _database(wish, settings, log) as dsn,
         open_gateway(replace(settings, database_url=dsn), log, simulation=simulation) as gateway,
     ):
-        url = local_url(wish.host, listener)
-        if settings.metrics_port is not None:
-            listen(wish.host, settings.metrics_port, gateway.metrics.registry)
-        await server.serve(gateway.app, listener, lambda: log.info("ready", url=url))
+        ready = partial(log.info, "ready", **_where(listeners))
+        await server.serve(gateway.apps, listeners, ready)
     log.info("stopped")
 
 
-async def _supervise(wish: Wish, settings: Settings, keeper: socket.socket) -> None:
-    """Run `wish.workers` processes of this command on the port that `keeper` keeps."""
+async def _supervise(wish: Wish, settings: Settings, listeners: Sequence[Listener]) -> None:
+    """Run `wish.workers` processes of this command that listen where we do."""
     log = start_log(settings)
-    port = str(keeper.getsockname()[1])
-    command = [sys.executable, "-m", "gateway", "serve", "--host", wish.host, "--port", port]
+    command = [sys.executable, "-m", "gateway", "serve"]
     if wish.simulate is not None:
         command.append(f"--simulate={wish.simulate}")
-    url = local_url(wish.host, keeper)
+    where = _where(listeners)
     with shared_metrics() as folder:
-        if settings.metrics_port is not None:
-            listen(wish.host, settings.metrics_port, everybody(folder))
         async with _database(wish, settings, log) as dsn:
             environ = {**os.environ, _EXTERNAL[0]: dsn, SHARED: folder}
             ended = partial(dead, folder)
-            crew = workers.Workers(command, environ, wish.workers, log, ended)
-            await crew.run(lambda: log.info("ready", url=url, workers=wish.workers))
+            crew = workers.Workers(command, environ, wish.workers, listeners, log, ended)
+            await crew.run(lambda: log.info("ready", **where, workers=wish.workers))
 
 
-async def _work(settings: Settings, listener: socket.socket, simulation: Simulation | None) -> None:
+async def _work(
+    settings: Settings, listeners: Sequence[Listener], simulation: Simulation | None
+) -> None:
     """Serve as one of several, for as long as the supervisor lives."""
     log = start_log(settings)
     async with (
         open_gateway(settings, log, simulation=simulation) as gateway,
         running_task(_stop_when_orphaned(), "supervisor"),
     ):
-        await server.serve(gateway.app, listener, workers.report_ready)
+        await server.serve(gateway.apps, listeners, workers.report_ready)
+
+
+def _where(listeners: Sequence[Listener]) -> dict[str, Any]:
+    """Return what the log says of where we listen."""
+    return {"url": local_url(listeners), "listening": [str(listener) for listener in listeners]}
 
 
 async def _stop_when_orphaned() -> None:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from gateway.cli.admin import data_option
-from gateway.cli.options import FOLDER, host_option, output_option, port_option, read_share
+from gateway.cli.options import FOLDER, listen_options, output_option, read_share
 from gateway.cli.output import show
 
 
 @click.command
-@host_option
-@port_option
+@listen_options
 @click.option("--embedded", is_flag=True, help="Keep the database in a folder of this machine.")
 @click.option(
     "--data",
@@ -37,7 +37,7 @@ from gateway.cli.output import show
     help="Answer as slowly and as badly as FILE says, for staging; see docs/load.md.",
 )
 @click.option("--worker", type=read_share, hidden=True)
-def serve(**options: Any) -> None:
+def serve(listens: Sequence[str], host: str | None, port: int | None, **options: Any) -> None:
     """Serve in production, behind a proxy that speaks TLS.
 
     The database is KEYFERRY_DATABASE_URL, or a PostgreSQL of Keyferry's own with --embedded.
@@ -47,11 +47,13 @@ def serve(**options: Any) -> None:
       KEYFERRY_DATABASE_URL=postgresql://keyferry@db.internal/keyferry keyferry serve
       keyferry serve --embedded --data /var/lib/keyferry --host 0.0.0.0
       keyferry serve --workers 4
+      keyferry serve --listen edge=unix:/run/keyferry/edge --listen 10.0.0.5:8787
       keyferry serve --embedded --simulate staging.toml
     """
     from gateway.cli import production  # noqa: PLC0415  it is heavy
+    from gateway.cli.doorway import Places  # noqa: PLC0415
 
-    production.run(production.Wish(**options))
+    production.run(production.Wish(places=Places(listens, host, port), **options))
 
 
 @click.command

@@ -19,6 +19,7 @@ class Welcome:
     """A running `keyferry dev`, as its clients need to know it."""
 
     url: str
+    listening: Sequence[str]
     tenant: Tenant
     folder: Path
     dialects: Sequence[Dialect]
@@ -28,6 +29,7 @@ class Welcome:
         bases = {f"{dialect.name}_base_url": self.url + dialect.prefix for dialect in self.dialects}
         return {
             "url": self.url,
+            "listening": list(self.listening),
             **bases,
             "account_id": self.tenant.account.id.hex,
             "email": self.tenant.account.email,

@@ -239,7 +239,7 @@ class Front:
             return self._public_url
         host = next((value for name, value in scope["headers"] if name == b"host"), b"")
         if not _HOST.fullmatch(host):
-            host = b"%s:%d" % (scope["server"][0].encode(), scope["server"][1])
+            host = _server(scope).encode()
         return f"{scope['scheme']}://{host.decode()}"
 
     def _reporter(self, request_id: str) -> Callable[[Exception], None]:
@@ -284,6 +284,14 @@ def _fault(scope: Scope) -> GatewayError | None:
     except GatewayError as error:
         return error
     return None
+
+
+def _server(scope: Scope) -> str:
+    """Return the address that was connected to; that of a Unix socket is no host's."""
+    host, port = scope["server"] or ("", None)
+    if port is None:
+        return "localhost"
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _request_id(scope: Scope) -> str:

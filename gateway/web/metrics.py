@@ -24,7 +24,6 @@ from prometheus_client import (
     Histogram,
     generate_latest,
     multiprocess,
-    start_http_server,
 )
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -155,11 +154,6 @@ def dead(folder: str, pid: int) -> None:
     multiprocess.mark_process_dead(pid, folder)
 
 
-def listen(host: str, port: int, registry: CollectorRegistry) -> None:
-    """Show metrics on a port of their own, from a thread. Raises OSError."""
-    start_http_server(port, host, registry)
-
-
 @contextlib.contextmanager
 def shared_metrics() -> Iterator[str]:
     """Yield a folder for the metrics of several workers."""
@@ -177,6 +171,15 @@ async def open_metrics(metrics: Metrics) -> AsyncIterator[Metrics]:
         metrics.look()
 
 
+def open_metrics_route(metrics: Metrics) -> Route:
+    """Return `/metrics` for a socket that only those can reach who may know."""
+
+    async def show(_request: Request) -> Response:
+        return _shown(metrics)
+
+    return Route("/metrics", show)
+
+
 def metrics_routes(metrics: Metrics, token: str | None) -> list[Route]:
     """Return `/metrics` for who knows `token`; without one there is no such route."""
     if token is None:
@@ -187,6 +190,10 @@ def metrics_routes(metrics: Metrics, token: str | None) -> list[Route]:
         given = request.headers.get("authorization", "").encode("latin-1")
         if not compare_digest(given, expected):
             raise HTTPException(401, headers={"WWW-Authenticate": "Bearer"})
-        return Response(metrics.render(), media_type=CONTENT_TYPE_LATEST)
+        return _shown(metrics)
 
     return [Route("/metrics", show)]
+
+
+def _shown(metrics: Metrics) -> Response:
+    return Response(metrics.render(), media_type=CONTENT_TYPE_LATEST)

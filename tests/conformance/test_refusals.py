@@ -13,6 +13,7 @@ from adapters import find_dialects
 from adapters.dialect import Services
 from adapters.pipeline import Door
 from gateway.accounts import Authenticator
+from gateway.addresses import Purpose
 from gateway.app import open_gateway
 from gateway.errors import Code, Fault, GatewayError
 from gateway.model import Principal
@@ -181,7 +182,7 @@ async def test_fault_is_logged_once(house: House, prefix: str) -> None:
 
     settings = load_settings(environ, find_dialects())
     async with open_gateway(settings, open_log("json", lines)) as gateway:
-        front: Any = gateway.app
+        front: Any = gateway.apps[Purpose.API]
         if prefix:
             front._doors[prefix][1]._answer = fail
         else:

@@ -89,9 +89,9 @@ def launched(
 
 
 @contextmanager
-def started(*arguments: str | Path) -> Iterator[Running]:
+def started(*arguments: str | Path, **extra: str) -> Iterator[Running]:
     """Run `keyferry dev`, from the first line of its standard output on."""
-    with launched([*DEV, *arguments]) as process:
+    with launched([*DEV, *arguments], stderr=None, **extra) as process:
         assert process.stdout is not None
         yield Running(process, process.stdout.readline())
 
@@ -116,6 +116,12 @@ def is_free(folder: Path) -> bool:
             except BlockingIOError:
                 return False
     return True
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +155,7 @@ def first(base: Path) -> First:
 def dev(base: Path, first: First) -> Iterator[dict[str, Any]]:
     """A running `keyferry dev`, the second one in its folder; most tests share it."""
     assert first.status == 0
-    with started("--data", base / "data") as running:
+    with started("--data", base / "data", KEYFERRY_METRICS_PORT=str(free_port())) as running:
         yield running.document
 
 
@@ -207,6 +213,7 @@ def test_dev_says_one_json_object(base: Path, first: First) -> None:
     assert re.fullmatch(r"[0-9a-f]{32}", said.pop("account_id"))
     assert re.fullmatch(r"kf_[\w-]{43}", said.pop("token"))
     assert said == {
+        "listening": [f"api={url.removeprefix('http://')}"],
         "cloudflare_base_url": f"{url}/client/v4",
         "livepeer_base_url": f"{url}/api",
         "email": "me@example.com",
@@ -227,6 +234,13 @@ def test_a_second_start_finds_account_and_token(first: First, dev: dict[str, Any
     same = ("account_id", "email", "token", "data_dir")
     assert {name: dev[name] for name in same} == {name: first.document[name] for name in same}
     assert call(dev, dev["token"]).status_code == 200
+
+
+def test_dev_shows_metrics_on_a_port_of_their_own(dev: dict[str, Any]) -> None:
+    everything, metrics = dev["listening"]
+    assert everything.removeprefix("api=") in dev["url"]
+    address = metrics.removeprefix("metrics=")
+    assert "keyferry_pool_ready" in httpx2.get(f"http://{address}/metrics", timeout=30).text
 
 
 def test_a_shell_can_read_what_dev_knows(dev: dict[str, Any]) -> None:
@@ -317,13 +331,39 @@ def test_a_weak_token_is_refused(base: Path) -> None:
     assert "16 to 512 characters" in refused(ended)
 
 
+NO_URL = "dev prints a URL, so it has to listen on some HOST:PORT for everything"
+NOWHERE = [
+    ("--listen 127.0.0.1:0 --port 0", 2, ["--listen and --host or --port exclude each other"]),
+    ("--host localhost --listen :0", 2, ["--listen and --host or --port exclude each other"]),
+    ("--listen 80 --listen tcp:x", 2, ["'80' should be HOST", "'tcp:x' should be", "POOL_SIZE"]),
+    ("--listen fd:web --listen 192.0.2.1:0", 1, ["on fd:web: no serv", "on 192.0.2.1:0: Cannot"]),
+]
+
+
+@pytest.mark.parametrize("command", ["dev --data /nowhere/never", "serve --embedded"])
+@pytest.mark.parametrize(("options", "status", "reasons"), NOWHERE)
+def test_places_where_it_cannot_listen_are_all_named(
+    command: str, options: str, status: int, reasons: list[str]
+) -> None:
+    size = "0" if "POOL_SIZE" in reasons else "1"
+    ended = keyferry(*command.split(), *options.split(), KEYFERRY_POOL_SIZE=size)
+    error = refused(ended, status)
+    assert all(reason in error for reason in reasons), error
+
+
+@pytest.mark.parametrize("purpose", ["", "edge=", "metrics="])
+def test_dev_wants_an_address_to_print(base: Path, purpose: str) -> None:
+    place = f"{purpose}127.0.0.1:0" if purpose else f"unix:{base}/socket"
+    ended = keyferry("dev", "--data", base / "never", "--listen", place)
+    assert NO_URL in refused(ended)
+    assert not (base / "never").exists()
+
+
 def test_a_taken_port_is_named_before_anything_is_started(base: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ended = keyferry("dev", "--port", port, "--data", base / "never")
-    assert refused(ended) == (
-        f"Error: cannot listen on 127.0.0.1 port {port}: Address already in use\n"
-    )
+    assert refused(ended) == (f"Error: cannot listen on 127.0.0.1:{port}: Address already in use\n")
     assert not (base / "never").exists()
 
 

@@ -13,6 +13,7 @@ import httpx2
 import pytest
 
 from adapters import find_dialects
+from gateway.addresses import Purpose
 from gateway.app import open_gateway
 from gateway.crypto import spki_pem
 from gateway.settings import load_settings
@@ -88,7 +89,7 @@ async def inside(
     monkeypatch.setattr(Database, "_bounded", noting)
     with (tmp_path / "log").open("wb") as log:
         async with open_gateway(settings, open_log("json", log)) as gateway:
-            transport = httpx2.ASGITransport(gateway.app)
+            transport = httpx2.ASGITransport(gateway.apps[Purpose.API])
             async with httpx2.AsyncClient(transport=transport) as inside.client:
                 async with asyncio.timeout(30):
                     while not await inside.is_warm():
