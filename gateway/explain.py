@@ -148,8 +148,8 @@ class Explainer:
         """
         now = self._clock()
         if token is None:
-            verdict = Verdict(Reason.TOKEN_MISSING)
-            return Explanation(verdict, _steps([verdict.reason]), now)
+            reason = Reason.TOKEN_MISSING
+            return Explanation(Verdict(reason), _no_steps(reason), now)
         verdict = await Verifier(self._keyring, lambda: now, self.policy).verify(
             account_id, token, facts
         )
@@ -173,6 +173,13 @@ def _claims(token: str, verdict: Verdict) -> Claims | None:
     if verdict.subject is None:
         return None
     return read_claims(jws.parse(jws.wire(token)).payload)
+
+
+def _no_steps(reason: Reason) -> list[Step]:
+    """Return all checks when there is no token to check."""
+    first, *others = CHECKS
+    steps = [Step(check, Result.NOT_REACHED) for check in others]
+    return [Step(first, Result.FAILED, reason), *steps]
 
 
 def _steps(faults: Iterable[Reason]) -> list[Step]:

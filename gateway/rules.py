@@ -76,11 +76,17 @@ def check_rules(rules: tuple[Rule, ...], address: str | None, country: str | Non
     A rule that would need an unknown address or country ends the search with a refusal,
     since it cannot be known whether it matches.
     """
-    for rule in rules:
+    at = deciding_rule(rules, address, country)
+    if at is not None and not rules[at].allow:
+        raise Refused(_BLOCKED[rules[at].kind])
+
+
+def deciding_rule(rules: tuple[Rule, ...], address: str | None, country: str | None) -> int | None:
+    """Return which rule is the first that matches. Raises Refused when that cannot be known."""
+    for at, rule in enumerate(rules):
         if _matches(rule, address, country):
-            if not rule.allow:
-                raise Refused(_BLOCKED[rule.kind])
-            return
+            return at
+    return None
 
 
 def _matches(rule: Rule, address: str | None, country: str | None) -> bool:

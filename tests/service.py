@@ -26,7 +26,6 @@ from gateway.storage.embedded import embedded_postgres
 from gateway.storage.migrate import migrate
 
 T = TypeVar("T")
-PROGRAM = (sys.executable, "-m", "gateway")
 ALL_SCOPES = [scope.value for scope in Scope]
 
 
@@ -145,21 +144,21 @@ def serve_alone(
     settings: Mapping[str, str],
     options: Sequence[str],
     *,
-    program: Sequence[str] = PROGRAM,
+    launcher: Sequence[str] = (),
     pass_fds: Sequence[int] = (),
-    cwd: Path | None = None,
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Run `keyferry serve` on whatever settings and options say; likewise."""
+    """Run `keyferry serve` on whatever settings and options say; likewise.
+
+    A `launcher` is a command that ends in becoming the one that it is given.
+    """
     environ = {name: text for name, text in os.environ.items() if not name.startswith("KEYFERRY_")}
     environ |= {"KEYFERRY_POOL_SIZE": "16", "KEYFERRY_LOG_FORMAT": "json", **settings}
     where = () if "--listen" in options else ("--port", "0")
-    command = [*program, "serve", *where, *options]
+    command = [*launcher, sys.executable, "-m", "gateway", "serve", *where, *options]
     begin = log.stat().st_size if log.exists() else 0
     with (
         log.open("ab") as errors,
-        subprocess.Popen(
-            command, env=environ, stderr=errors, pass_fds=pass_fds, cwd=cwd
-        ) as process,
+        subprocess.Popen(command, env=environ, stderr=errors, pass_fds=pass_fds) as process,
     ):
         try:
             yield _ready(log, begin, process)["url"], process

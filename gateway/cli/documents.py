@@ -27,8 +27,8 @@ def account_entry(account: Account) -> Entry:
         "name": account.name,
         "email": account.email,
         "state": "active" if account.suspended_at is None else "suspended",
-        "created_at": _moment(account.created_at),
-        "suspended_at": _moment(account.suspended_at),
+        "created_at": moment(account.created_at),
+        "suspended_at": moment(account.suspended_at),
     }
 
 
@@ -54,7 +54,7 @@ def project_document(project: Project) -> Entry:
         "account_id": str(project.account_id),
         "name": project.name,
         "default": project.is_default,
-        "created_at": _moment(project.created_at),
+        "created_at": moment(project.created_at),
     }
 
 
@@ -68,10 +68,10 @@ def token_document(token: ApiToken) -> Entry:
         "name": token.name,
         "scopes": sorted(token.scopes),
         "state": _token_state(token),
-        "created_at": _moment(token.created_at),
-        "expires_at": _moment(token.expires_at),
-        "last_used_at": _moment(token.last_used_at),
-        "revoked_at": _moment(token.revoked_at),
+        "created_at": moment(token.created_at),
+        "expires_at": moment(token.expires_at),
+        "last_used_at": moment(token.last_used_at),
+        "revoked_at": moment(token.revoked_at),
     }
 
 
@@ -86,15 +86,15 @@ def key_document(key: SigningKey) -> Entry:
         "state": "disabled" if key.disabled else "active",
         "dialect": key.dialect,
         "algorithm": key.algorithm,
-        "created_at": _moment(key.created_at),
-        "last_seen_at": _moment(key.last_seen_at),
+        "created_at": moment(key.created_at),
+        "last_seen_at": moment(key.last_seen_at),
     }
 
 
 def event_document(event: KeyEvent) -> Entry:
     """One line of a key's history."""
     return {
-        "at": _moment(event.at),
+        "at": moment(event.at),
         "action": event.action,
         "detail": None if event.detail is None else json.loads(event.detail),
         "dialect": event.dialect,
@@ -116,7 +116,8 @@ def _id(value: UUID | None) -> str | None:
     return None if value is None else str(value)
 
 
-def _moment(value: datetime | None) -> str | None:
+def moment(value: datetime | None) -> str | None:
+    """Return a moment in RFC 3339, in UTC."""
     return None if value is None else f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
@@ -129,5 +130,5 @@ def verdict_document(verdict: Verdict) -> Entry:
         "message": verdict.message,
         "key": None if verdict.key is None else str(verdict.key),
         "subject": verdict.subject,
-        "expires_at": None if expires is None else _moment(datetime.fromtimestamp(expires, UTC)),
+        "expires_at": None if expires is None else moment(datetime.fromtimestamp(expires, UTC)),
     }

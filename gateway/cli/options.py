@@ -20,13 +20,15 @@ _ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re
 _SPAN = re.compile(r"([0-9]{1,6})([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _MAX_TEXT = 256
+_LONGEST_SHOWN = 64
 _MAX_SECRET = 1024  # a token has up to 512; more is refused with a reason
 
 
 def read_id(text: str) -> UUID:
     """Return the id that 32 hexadecimal digits or a UUID with dashes spell."""
     if not _ID.fullmatch(text):
-        raise click.BadParameter(f"{text!r} is no id: 32 hexadecimal digits or a dashed UUID.")
+        shown = repr(text) if len(text) <= _LONGEST_SHOWN else "this"  # it may be a token
+        raise click.BadParameter(f"{shown} is no id: 32 hexadecimal digits or a dashed UUID.")
     return UUID(text)
 
 

@@ -26,24 +26,24 @@ def show(document: Document, output: str, columns: Sequence[str] = ()) -> None:
     else:
         secret = document.get("token")
         rest = {name: value for name, value in document.items() if name != "token"}
-        click.echo("\n".join(_sheet(rest)), err="token" in document)
+        click.echo("\n".join(sheet(rest)), err="token" in document)
         if secret is not None:
             click.echo(secret)
 
 
-def _sheet(entry: Entry) -> Iterable[str]:
+def sheet(entry: Entry) -> Iterable[str]:
     """One member a line, then the lists among them as tables."""
     plain = {name: value for name, value in entry.items() if not isinstance(value, list)}
     width = max(map(len, plain))
     for name, value in plain.items():
         lines = value.splitlines() if isinstance(value, str) else [value]
         for head, line in zip_longest([name], lines, fillvalue=""):
-            yield f"{head:{width}}  {_text(line)}".rstrip()
+            yield f"{head:{width}}  {text(line)}".rstrip()
     for name, value in entry.items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
             yield from ("", click.style(name, bold=True), *_table(value, ()))
         elif isinstance(value, list) and value:
-            yield f"{name:{width}}  {', '.join(map(_text, value))}"
+            yield f"{name:{width}}  {', '.join(value)}"
 
 
 def _table(entries: Sequence[Entry], columns: Sequence[str]) -> Iterable[str]:
@@ -51,7 +51,7 @@ def _table(entries: Sequence[Entry], columns: Sequence[str]) -> Iterable[str]:
     if not entries:
         return ["none"]
     columns = columns or list(entries[0])
-    rows = [[_text(entry[column]) for column in columns] for entry in entries]
+    rows = [[text(entry[column]) for column in columns] for entry in entries]
     widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
     head = click.style(_line(columns, widths), bold=True)
     return [head, *(_line(row, widths) for row in rows)]
@@ -62,16 +62,17 @@ def _line(cells: Iterable[str], widths: Iterable[int]) -> str:
     return "  ".join(padded).rstrip()
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """Return a value as people read it, without anything that a terminal obeys."""
     match value:
         case None:
             return "-"
         case bool():
             return "yes" if value else "no"
         case list():
-            return ",".join(map(_text, value))
+            return ",".join(map(text, value))
         case Mapping():
-            return " ".join(f"{name}={_text(member)}" for name, member in value.items())
+            return " ".join(f"{name}={text(member)}" for name, member in value.items())
     # Names come from clients, and a terminal obeys control characters.
     return "".join(
         mark if mark.isprintable() else "\N{REPLACEMENT CHARACTER}" for mark in str(value)

@@ -11,6 +11,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from gateway.accounts import Accounts
+from gateway.cli.advice import Case
 from gateway.cli.allowances import Pairs, Wish, read_wishes
 from gateway.cli.database import (
     check_schema,
@@ -18,10 +19,10 @@ from gateway.cli.database import (
     reached,
     require_current_schema,
 )
-from gateway.cli.documents import verdict_document
 from gateway.cli.output import Entry
 from gateway.cli.running import run, settings_or_refusal
 from gateway.crypto import spki_pem
+from gateway.explain import Explainer
 from gateway.keypool import KeyPool
 from gateway.keyring import FeedKeyring
 from gateway.keys import KeyManager
@@ -29,11 +30,11 @@ from gateway.minting import Minter
 from gateway.model import SigningKey
 from gateway.plays import Policy
 from gateway.settings import Settings
-from gateway.storage.database import Database, open_database
+from gateway.storage.database import STATEMENTS, Database, open_database
 from gateway.storage.feed import Feed, announcing
 from gateway.storage.migrate import LATEST, migrate
 from gateway.tokens import Verifier
-from gateway.verdicts import ANY_SUBJECT, Facts
+from gateway.verdicts import Facts
 
 T = TypeVar("T")
 
@@ -46,6 +47,8 @@ class Store:
     keys: KeyManager
     minter: Minter
     verifier: Verifier
+    explainer: Explainer
+    database: Database
 
     def read_wishes(self, quotas: Pairs, algorithms: Pairs) -> dict[str, Wish]:
         """Return what --quota and --algorithm ask for, by dialect. Raises click.UsageError."""
@@ -58,24 +61,24 @@ class Store:
             quota, algorithm = wish.merged(old.get(dialect))
             await self.accounts.set_allowance(account_id, dialect, quota, algorithm)
 
-    async def judge(
-        self,
-        account_id: UUID,
-        token: str,
-        *,
-        subject: str | None,
-        ip: str | None,
-        country: str | None,
-        download: bool,
-    ) -> Entry:
-        """Return the verdict on a playback token."""
-        facts = Facts(
-            subject=ANY_SUBJECT if subject is None else subject,
-            address=ip,
-            country=country,
-            download=download,
+    async def explain(self, account_id: UUID, token: str | None, facts: Facts) -> Case:
+        """Judge a playback token, and find out what else there is to know about it."""
+        explanation = await self.explainer.explain(account_id, token, facts)
+        key = explanation.verdict.key
+        return Case(
+            explanation,
+            facts,
+            self.explainer.policy,
+            [] if key is None else await self.keys.history(account_id, key),
+            await self._clock_behind(),
         )
-        return verdict_document(await self.verifier.verify(account_id, token, facts))
+
+    async def _clock_behind(self) -> float:
+        """Return by how many seconds this machine's clock is behind the database's."""
+        begin = time()
+        row = await self.database.fetchrow(STATEMENTS.clock.sql)
+        now: float = row["now"].timestamp()
+        return now - (begin + time()) / 2
 
     def public_pem(self, key: SigningKey) -> str:
         """Return the public half of `key` as PEM."""
@@ -132,4 +135,6 @@ def _store(settings: Settings, database: Database) -> Store:
         KeyManager(database, pool, settings.policies, pool_wait=wait),
         Minter(database, feed, keyring, pool, master_key=master_key, pool_wait=wait),
         Verifier(keyring, time, policy),
+        Explainer(keyring, time, policy),
+        database,
     )
