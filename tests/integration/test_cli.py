@@ -409,12 +409,16 @@ def test_serve_names_every_fault_at_once() -> None:
         KEYFERRY_POOL_SIZE="many",
         KEYFERRY_LIVEPEER_ALGORITHM="HS256",
         KEYFERRY_POOLSIZE="4",
+        KEYFERRY_LOG_REQUESTS="some",
+        KEYFERRY_LOG_ADDRESSES="half",
     )
     said = refused(ended, 2)
     for name in (
         "KEYFERRY_POOL_SIZE should be",
         "KEYFERRY_LIVEPEER_ALGORITHM should be",
         "KEYFERRY_POOLSIZE is not a setting",
+        "KEYFERRY_LOG_REQUESTS should be all, refused or none",
+        "KEYFERRY_LOG_ADDRESSES should be full, truncated or none",
         "set KEYFERRY_DATABASE_URL, or",
         "--data goes with --embedded",
     ):
