@@ -152,7 +152,9 @@ class Front:
             reply = await visit.door.answer(request, read_body, trace, report)
         return self._answered(visit, reply)
 
-    def refuse(self, method: str, target: str, code: Code, message: str) -> Answer:
+    def refuse(
+        self, method: str, target: str, code: Code, message: str, peer: str | None = None
+    ) -> Answer:
         """Answer something that is not HTTP enough to be served."""
         authority = _AUTHORITY.match(target)
         path = target[authority.end() if authority else 0 :].partition("?")[0]
@@ -163,7 +165,8 @@ class Front:
         headers = _headers(reply, request.request_id)
         if _CLOSE not in headers:
             headers.append(_CLOSE)
-        trace = Trace(door[0] if door is not None else None, refusal=code)
+        address = self._proxies.client(peer, ())
+        trace = Trace(door[0] if door is not None else None, address=address, refusal=code)
         started = perf_counter()
         self._journal.note(request.request_id, method[:_METHOD_SHOWN], trace, reply.status, started)
         return reply.status, headers, b"" if method == "HEAD" else reply.body

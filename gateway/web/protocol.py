@@ -273,7 +273,9 @@ class CappedProtocol(HttpToolsProtocol):
         """Say the last word and listen for a moment longer (see `limits.discard_body`)."""
         if self.transport.is_closing():
             return
-        status, headers, body = self._front.refuse(*refusal)
+        status, headers, body = self._front.refuse(
+            *refusal, self.client[0] if self.client else None
+        )
         headers = [*self.server_state.default_headers, *headers]
         lines = b"".join(b"%s: %s\r\n" % header for header in headers)
         self.transport.write(STATUS_LINE[status] + lines + b"\r\n" + body)

@@ -55,7 +55,7 @@ def test_line_of_a_refusal(visitor: Visitor, service_log: Path, sent: str) -> No
     assert (line["event"], line["method"]) == ("request", method)
     assert (line["dialect"], line["route"], line["account"]) == (visitor.case.dialect, route, None)
     assert line["status"] == answer.status == (status or answer.status)
-    assert line["reason"] == reason
+    assert (line["reason"], line["address"]) == (reason, "127.0.0.1")
 
 
 def test_request_id_in_the_history_of_a_key(visitor: Visitor) -> None:
