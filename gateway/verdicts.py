@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
 
+    from gateway.place import Place
+
 
 class Reason(StrEnum):
     """Why a token was let in or refused, in the order in which the checks are made."""
@@ -109,7 +111,7 @@ EXPLANATIONS: Final[Mapping[Reason, str]] = {
     Reason.NOTHING_PLAYED: "The request does not say what is played.",
     Reason.PATH_AMBIGUOUS: (
         "The path can be read in two ways: it has dot segments, encoded slashes or the like, "
-        "or two headers tell different URLs."
+        "the token's sub would not fit in the id's place, or two headers tell different URLs."
     ),
     Reason.SUBJECT_MISMATCH: "The token is for something else than what is played.",
     Reason.DOWNLOAD_REFUSED: "The token does not allow downloads: downloadable is not true.",
@@ -158,12 +160,12 @@ class Facts(NamedTuple):
     """What is known of one play. What is left out is unknown, and unknown never lets in.
 
     `subject` is what is played, when the caller knows it; it decides alone.
-    `path` is the path as the client sent it, still percent-encoded, used without `subject`.
+    `place` is where the id stands in the path that the client sent, used without `subject`.
     `address` is the client's, as text; `country` its ISO 3166-1 alpha-2 code.
     """
 
     subject: str | AnySubject | None = None
-    path: str | None = None
+    place: Place | None = None
     address: str | None = None
     country: str | None = None
     download: bool = False

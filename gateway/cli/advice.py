@@ -173,7 +173,7 @@ ADVICE: Final[Mapping[Reason, str | Callable[[Case], str]]] = {
 def _played(facts: Facts) -> str:
     if isinstance(facts.subject, str):
         return facts.subject
-    return facts.path or ""
+    return "" if facts.place is None else facts.place.id
 
 
 def _clocks(case: Case) -> str:

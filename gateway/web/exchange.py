@@ -33,6 +33,11 @@ class Request(NamedTuple):
                 return value.decode("latin-1").strip()
         return None
 
+    def listed(self, name: bytes) -> str | None:
+        """Return all headers of this name as one list (RFC 9110 section 5.3)."""
+        lines = [value for key, value in self.headers if key == name]
+        return b",".join(lines).decode("latin-1") if lines else None
+
     def query(self) -> dict[str, str]:
         """Return the query's fields, the last one of a name counting.
 

@@ -3,25 +3,44 @@
 from __future__ import annotations
 
 import re
+from enum import Enum
+from typing import NamedTuple
 from urllib.parse import parse_qsl
 
-from gateway.subject import path_segments
-from gateway.verdicts import Facts, Reason, Refused
+from gateway.place import Place
+from gateway.verdicts import Reason, Refused
 from gateway.web.exchange import Request
 
-_TOKEN = re.compile(r"ey[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+_WHOLE = re.compile(r"https?://[^/?#\\@\s]+([^#]*)", re.IGNORECASE)
 _BEARER = re.compile(r"bearer +(\S+)", re.IGNORECASE)
 _COOKIE = "livepeer-jwt"
-_URL_HEADERS = frozenset({b"x-original-uri", b"x-forwarded-uri"})
+_WHOLE_URL = b"x-original-url"
+_URL_HEADERS = frozenset({b"x-original-uri", b"x-forwarded-uri", _WHOLE_URL})
+
+
+class Source(Enum):
+    """Where a token was found."""
+
+    PATH = "path"
+    QUERY = "query"
+    HEADER = "header"
+    COOKIE = "cookie"
+
+
+class Found(NamedTuple):
+    """A token, and where it was found."""
+
+    token: str
+    source: Source
 
 
 def original_url(request: Request, rest: str) -> str:
-    """Return path and query of what the viewer asked the edge for.
+    """Return path and query of what the viewer asked the edge for, or "" when nobody says it.
 
     `rest` is what followed `/verify` in the path of the question. An edge puts it there itself,
     while a header might have passed through it from the viewer, so `rest` alone decides when it
-    is there. Without it `X-Original-URI` and `X-Forwarded-Uri` do; when they are told twice and
-    differ, one of them is the viewer's: raises Refused(PATH_AMBIGUOUS).
+    is there. Without it `X-Original-URI`, `X-Forwarded-Uri` and `X-Original-URL` do; when they
+    tell different things, one of them is the viewer's: raises Refused(PATH_AMBIGUOUS).
     """
     if rest not in {"", "/"}:
         query = request.query_string.decode("latin-1")
@@ -35,36 +54,32 @@ def original_url(request: Request, rest: str) -> str:
 def told_urls(request: Request) -> set[str]:
     """Return what the headers for it say about the original URL: at most one, if all is well."""
     return {
-        value.decode("latin-1").strip() for name, value in request.headers if name in _URL_HEADERS
+        _target(name, value.decode("latin-1").strip())
+        for name, value in request.headers
+        if name in _URL_HEADERS
     } - {""}
 
 
-def find_token(request: Request, url: str) -> str | None:
-    """Return the first token found: path segment, `token`, `jwt`, Bearer, Livepeer-Jwt.
+def find_token(request: Request, url: str, place: Place | None) -> Found | None:
+    """Return the first token found: the id's place, `token`, `jwt`, Bearer, Livepeer-Jwt.
 
-    The query's are those of `url`; Livepeer-Jwt is a header, then a cookie.
+    The query's are those of `url`, or of the question itself when no URL is told; Livepeer-Jwt
+    is a header, then a cookie.
     """
-    path, _, query = url.partition("?")
-    if "/ey" in path:
-        for segment in path.split("/"):
-            if _TOKEN.fullmatch(segment):
-                return segment
-    return _in_query(query) or _in_headers(request)
+    in_path = None if place is None else place.token
+    if in_path is not None:
+        return Found(in_path, Source.PATH)
+    query = url.partition("?")[2] if url else request.query_string.decode("latin-1")
+    in_query = _in_query(query)
+    return Found(in_query, Source.QUERY) if in_query else _in_headers(request)
 
 
-def play_facts(url: str, address: str | None, country: str | None) -> Facts:
-    """Return what is known of the play of `url`: Cloudflare's downloads are told by their path."""
-    path = url.partition("?")[0] if url else None
-    return Facts(path=path, address=address, country=country, download=_is_download(path))
-
-
-def _is_download(path: str | None) -> bool:
-    if path is None or ("downloads" not in path and "%" not in path):
-        return False
-    try:
-        return "downloads" in path_segments(path)
-    except Refused:  # for what the verdict will be refused, too
-        return False
+def _target(name: bytes, text: str) -> str:
+    """Return path and query of a whole URL; what is none is left for the verdict to refuse."""
+    whole = _WHOLE.fullmatch(text) if name == _WHOLE_URL else None
+    if whole is None:
+        return text
+    return whole[1] if whole[1].startswith("/") else f"/{whole[1]}"
 
 
 def _in_query(query: str) -> str | None:
@@ -77,11 +92,13 @@ def _in_query(query: str) -> str | None:
     return fields.get("token") or fields.get("jwt")
 
 
-def _in_headers(request: Request) -> str | None:
+def _in_headers(request: Request) -> Found | None:
     bearer = _BEARER.fullmatch(request.header(b"authorization") or "")
-    if bearer is not None:
-        return bearer[1]
-    return request.header(b"livepeer-jwt") or _cookie(request.header(b"cookie") or "") or None
+    in_header = request.header(b"livepeer-jwt") if bearer is None else bearer[1]
+    if in_header:
+        return Found(in_header, Source.HEADER)
+    in_cookie = _cookie(request.header(b"cookie") or "")
+    return Found(in_cookie, Source.COOKIE) if in_cookie else None
 
 
 def _split(pair: str) -> tuple[str, str, str]:

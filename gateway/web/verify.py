@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 from urllib.parse import quote
 from uuid import UUID
 
@@ -10,6 +11,7 @@ import msgspec
 from msgspec import UNSET
 
 from gateway.errors import Code, GatewayError
+from gateway.place import AMBIGUOUS, KNOWN_PREFIXES, Place, read_place, read_prefixes
 from gateway.sightings import Sightings
 from gateway.tokens import Unchecked, Verifier
 from gateway.verdicts import ANY_SUBJECT, Facts, Reason, Refused, Verdict
@@ -17,12 +19,12 @@ from gateway.web.client import Proxies, readable_address
 from gateway.web.exchange import Deferred, Reply, Request, Trace
 from gateway.web.metrics import Metrics
 from gateway.web.neutral import neutral_refusal
-from gateway.web.playback import find_token, original_url, play_facts, told_urls
+from gateway.web.playback import find_token, original_url, told_urls
 from schemas.verify import VerifyAnswer, VerifyRequest
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(VerifyRequest).decode
-_TOKEN_MISSING = Verdict(Reason.TOKEN_MISSING)
+_PREFIX_HEADER = b"x-keyferry-prefix"
 
 # What a genuine token is refused for is 403; what makes it no token of ours is 401.
 _FORBIDDEN = frozenset(
@@ -42,6 +44,13 @@ _FORBIDDEN = frozenset(
         Reason.BLOCKED,
     }
 )
+
+
+class _Asked(NamedTuple):
+    """What an edge asks: may this token play this?"""
+
+    token: str
+    facts: Facts
 
 
 class VerifyDoor:
@@ -79,7 +88,8 @@ class VerifyDoor:
         asked = self._asked(request, rest, trace)
         if isinstance(asked, Verdict):
             return self._reply(asked, trace)
-        return self._reply(await self._verifier.verify(account_id, *asked), trace)
+        verdict = await self._verifier.verify(account_id, asked.token, asked.facts)
+        return self._reply(verdict, trace, asked.facts.place)
 
     def at_once(
         self, account_id: UUID, rest: str, request: Request, trace: Trace
@@ -90,22 +100,33 @@ class VerifyDoor:
         asked = self._asked(request, rest, trace)
         if isinstance(asked, Verdict):
             return self._reply(asked, trace)
-        found = self._verifier.verify_warm(account_id, *asked)
+        place = asked.facts.place
+        found = self._verifier.verify_warm(account_id, asked.token, asked.facts)
         if isinstance(found, Unchecked):
-            return Deferred(found.check, lambda genuine: self._reply(found.verdict(genuine), trace))
-        return None if found is None else self._reply(found, trace)
+            return Deferred(
+                found.check, lambda genuine: self._reply(found.verdict(genuine), trace, place)
+            )
+        return None if found is None else self._reply(found, trace, place)
 
-    def _asked(self, request: Request, rest: str, trace: Trace) -> tuple[str, Facts] | Verdict:
+    def _asked(self, request: Request, rest: str, trace: Trace) -> _Asked | Verdict:
         """Return the token and the play that an edge asks about, or why there are none."""
         trace.address = address = self._proxies.viewer(request.peer, request.headers)
         try:
             url = original_url(request, rest)
         except Refused as refusal:
             return Verdict(refusal.reason)
-        token = find_token(request, url)
-        if token is None:
-            return _TOKEN_MISSING
-        return token, play_facts(url, address, self._country(request))
+        place = self._place(request, url)
+        found = find_token(request, url, place)
+        if found is None:
+            ambiguous = place is AMBIGUOUS  # a token in its path would not have been found
+            return Verdict(Reason.PATH_AMBIGUOUS if ambiguous else Reason.TOKEN_MISSING)
+        facts = Facts(
+            place=place,
+            address=address,
+            country=self._country(request),
+            download=place is not None and "downloads" in place.names,
+        )
+        return _Asked(found.token, facts)
 
     async def _explain(self, account_id: UUID, body: bytes, trace: Trace) -> Reply:
         asked = _read_question(body)
@@ -120,15 +141,27 @@ class VerifyDoor:
         self._note(verdict, trace)
         return Reply(200, _encode(_shown(verdict)))
 
-    def _reply(self, verdict: Verdict, trace: Trace) -> Reply:
+    def _reply(self, verdict: Verdict, trace: Trace, place: Place | None = None) -> Reply:
         self._note(verdict, trace)
-        return _edge_reply(verdict)
+        return _edge_reply(verdict, place)
 
     def _note(self, verdict: Verdict, trace: Trace) -> None:
         trace.verdict = verdict
         self._metrics.judged(verdict.reason)
         if verdict.allowed and verdict.key is not None:
             self._plays.note(verdict.key)
+
+    def _place(self, request: Request, url: str) -> Place | None:
+        """Return where the id stands in `url`, by the prefixes that a trusted proxy adds."""
+        if not url:
+            return None
+        added = request.listed(_PREFIX_HEADER)
+        if added is None or not self._proxies.trusts(request.peer):
+            return read_place(url, KNOWN_PREFIXES)
+        try:
+            return read_place(url, read_prefixes(added))
+        except ValueError:  # what the edge serves cannot be known
+            return AMBIGUOUS
 
     def _country(self, request: Request) -> str | None:
         """Believe the country header of a trusted proxy, which is who speaks to us."""
@@ -166,12 +199,14 @@ def _read_question(body: bytes) -> VerifyRequest:
         raise GatewayError(Code.BODY_MALFORMED, "the body is not valid JSON") from error
 
 
-def _edge_reply(verdict: Verdict) -> Reply:
+def _edge_reply(verdict: Verdict, place: Place | None) -> Reply:
     headers = [(b"x-auth-reason", verdict.reason.encode())]
     if verdict.key is not None:
         headers.append((b"x-auth-kid", verdict.key.hex.encode()))
     if verdict.subject is not None:
         headers.append((b"x-auth-sub", quote(verdict.subject, safe="").encode()))
+        if place is not None and verdict.allowed:
+            headers.append((b"x-auth-path", place.named(verdict.subject).encode()))
     if verdict.expires is not None:
         headers.append((b"x-auth-exp", b"%d" % verdict.expires))
     return Reply(_status(verdict), headers=headers)

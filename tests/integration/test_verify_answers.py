@@ -25,20 +25,66 @@ def token(key: TestKey) -> str:
     return sign(key)
 
 
-@pytest.mark.parametrize("subject", [VIDEO, "a b", "Zoë ⛴", 'x"\\,;=', "%2F", "a@b.c~d_e-f"])
+@pytest.mark.parametrize("subject", [VIDEO, "a b", "Zoë ⛴", 'x",=', "100%", "a@b.c~d_e-f"])
 def test_headers_of_a_yes(player: Player, key: TestKey, subject: str) -> None:
     expires = int(time.time()) + 60
     text = sign(key, sub=subject, exp=expires + 0.75)
-    answer = player.ask(f"/{text}/a")
+    answer = player.ask(f"/hls/{text}/a%20b?c=d")
     assert answer.status_code == 200
     assert answer.headers["x-auth-reason"] == "allowed"
     assert answer.headers["x-auth-kid"] == key.kid
     assert answer.headers["x-auth-exp"] == str(expires)
     shown = answer.headers["x-auth-sub"]
     assert (unquote(shown), shown) == (subject, quote(subject, safe=""))
+    assert answer.headers["x-auth-path"] == f"/hls/{shown}/a%20b"
     assert answer.headers["cache-control"] == "no-store"
     assert "content-type" not in answer.headers
     assert (answer.content, answer.headers["content-length"]) == (b"", "0")
+
+
+# A path with an id or {token} in its place, and what is to be served.
+SERVED = {
+    f"/{VIDEO}": f"/{VIDEO}",
+    f"/{VIDEO}.m3u8": f"/{VIDEO}.m3u8",
+    f"/video+{VIDEO}/index.m3u8": f"/{VIDEO}/index.m3u8",
+    f"/%35{VIDEO[1:]}/a%2Cb.ts": f"/{VIDEO}/a%2Cb.ts",
+    f"/asset/hls/{VIDEO}//a.ts": f"/asset/hls/{VIDEO}//a.ts",
+    "/{token}.mpd": f"/{VIDEO}.mpd",
+    "/recordings/{token}/a;b.ts": f"/recordings/{VIDEO}/a;b.ts",
+    "/i/VOD/video+{token}/a.ts": f"/i/VOD/{VIDEO}/a.ts",
+}
+
+
+@pytest.mark.parametrize("path", SERVED)
+def test_what_is_to_be_served(player: Player, token: str, path: str) -> None:
+    url = path.format(token=token) + f"?a=b&token={token}"
+    answer = player.ask(url, [("X-Keyferry-Prefix", "/i/VOD")])
+    assert (answer.status_code, answer.headers["x-auth-path"]) == (200, SERVED[path])
+
+
+# Subjects that cannot stand in a path, in the place that this token takes.
+@pytest.mark.parametrize(
+    ("subject", "path"),
+    [
+        ("a/b", "/{token}/x.ts"),
+        ("a\\b", "/{token}/x.ts"),
+        ("%2F", "/{token}/x.ts"),
+        ("a;b", "/{token}/x.ts"),
+        ("..;", "/{token}/x.ts"),
+        ("video+a", "/{token}/x.ts"),
+        ("hls", "/{token}/x.ts"),
+        ("asset", "/{token}/hls/x.ts"),
+        ("a.m3u8", "/{token}"),
+    ],
+)
+def test_a_subject_that_would_read_as_another(
+    player: Player, key: TestKey, subject: str, path: str
+) -> None:
+    text = sign(key, sub=subject)
+    answer = player.ask(path.format(token=text))
+    assert (answer.status_code, answer.headers["x-auth-reason"]) == (403, "path_ambiguous")
+    assert "x-auth-path" not in answer.headers
+    assert player.explain(token=text, subject=subject).json()["allowed"] is True
 
 
 def test_headers_of_a_no_say_what_is_known(player: Player, key: TestKey) -> None:

@@ -19,7 +19,7 @@ from gateway.model import KeyEvent
 from gateway.plays import Policy
 from gateway.verdicts import Facts, Reason
 from tests.unit.test_explain import HOSTILE
-from tests.unit.test_tokens import VECTORS
+from tests.unit.test_tokens import VECTORS, facts_of
 from tests.vectors.forge import ACCOUNTS, CLOCK, KEYS, token
 from tests.vectors.ring import Ring
 
@@ -56,7 +56,7 @@ def test_there_is_advice_for_every_refusal() -> None:
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"][:60])
 def test_it_is_a_sentence_without_the_token(vector: dict[str, Any]) -> None:
     text = vector["token"]
-    case = case_of(text, Facts(**vector["facts"]), account=vector["account"], at=vector["at"])
+    case = case_of(text, facts_of(vector["facts"]), account=vector["account"], at=vector["at"])
     document = explained_document(case)
     shown = plain(document)
     for check in document["checks"]:

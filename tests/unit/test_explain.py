@@ -15,7 +15,7 @@ from gateway.explain import CHECK_OF, CHECKS, Explainer, Explanation, Result
 from gateway.plays import Policy
 from gateway.tokens import Verifier
 from gateway.verdicts import EXPLANATIONS, Facts, Reason
-from tests.unit.test_tokens import VECTORS
+from tests.unit.test_tokens import VECTORS, facts_of
 from tests.vectors.forge import ACCOUNTS, CLOCK, EC, KEYS, RSA, VIDEO, assemble, payload_of
 from tests.vectors.ring import Ring
 
@@ -40,7 +40,7 @@ def test_every_reason_but_one_belongs_to_one_check_in_order() -> None:
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"][:60])
 def test_it_agrees_with_the_verifier(vector: dict[str, Any]) -> None:
-    account, facts, token = vector["account"], Facts(**vector["facts"]), vector["token"]
+    account, facts, token = vector["account"], facts_of(vector["facts"]), vector["token"]
     verifier = Verifier(Ring(), lambda: float(vector["at"]), Policy())
     verdict = asyncio.run(verifier.verify(ACCOUNTS[account], token, facts))
     explanation = explain(token, facts, account, vector["at"])

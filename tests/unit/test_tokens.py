@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from gateway import jws
 from gateway.errors import Code, GatewayError
+from gateway.place import read_place, read_prefixes
 from gateway.plays import Policy
 from gateway.tokens import KeyStatus, Unchecked, Verifier, sign_token
 from gateway.verdicts import ANY_SUBJECT, EXPLANATIONS, Facts, Reason, Verdict
@@ -32,6 +33,14 @@ def load(name: str) -> list[dict[str, Any]]:
 
 
 VECTORS = [vector for family in make.FAMILIES for vector in load(family)]
+
+
+def facts_of(told: dict[str, Any]) -> Facts:
+    """Return what a vector says of a play: a path is read with the prefixes that it adds."""
+    told = dict(told)
+    prefixes = read_prefixes(told.pop("prefixes", ""))
+    path = told.pop("path", None)
+    return Facts(**told, place=None if path is None else read_place(path, prefixes))
 
 
 class Desk:
@@ -93,7 +102,7 @@ def test_every_reason_has_a_vector() -> None:
 async def test_vector_gets_its_verdict_cold_warm_and_again(
     vector: dict[str, Any], desk: Desk, used: Desk
 ) -> None:
-    account, facts = ACCOUNTS[vector["account"]], Facts(**vector["facts"])
+    account, facts = ACCOUNTS[vector["account"]], facts_of(vector["facts"])
     desk.now = used.now = vector["at"]
     desk.ring.warm = False
     cold = await desk.verifier.verify(account, vector["token"], facts)
@@ -239,7 +248,10 @@ async def test_any_signed_payload_gets_a_verdict(
 ) -> None:
     header = {"alg": "ES256", "kid": EC.kid}
     text = jws.encode(header, payload_of(**changes), EC.sign)
-    for facts in (PLAY, Facts(path=path, address=address, country=country, download=True)):
+    for facts in (
+        PLAY,
+        Facts(place=read_place(path), address=address, country=country, download=True),
+    ):
         verdict = await Desk().ask(text, facts)
         assert verdict.allowed is (verdict.reason is Reason.ALLOWED)
 

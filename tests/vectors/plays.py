@@ -14,7 +14,7 @@ OTHER = "ea95132c15732412d22c1476fa83f27a"
 
 
 def vectors() -> list[Vector]:
-    return [*paths(), *rules(), *malformed_rules(), *order()]
+    return [*paths(), *prefixes(), *subjects(), *rules(), *malformed_rules(), *order()]
 
 
 def paths() -> list[Vector]:
@@ -22,22 +22,52 @@ def paths() -> list[Vector]:
     cases = {
         f"/{VIDEO}/manifest/video.m3u8": "allowed",
         f"/{VIDEO}": "allowed",
+        f"/{VIDEO}/": "allowed",
+        f"/{VIDEO}//a.ts": "allowed",
+        f"/{VIDEO}.m3u8": "allowed",
+        f"/{VIDEO}%2Em3u8": "allowed",
+        f"/{VIDEO}.m3u8?token=x": "allowed",
         f"/hls/{VIDEO}/720p/seg-1.ts?token=x": "allowed",
-        f"/hls//{VIDEO}/a.ts": "allowed",
+        f"/hls/{VIDEO}.m3u8": "allowed",
+        f"/%68ls/{VIDEO}/a.ts": "allowed",
+        f"/hls/video+{VIDEO}/a.ts": "allowed",
+        f"/hls/video%2B{VIDEO}/a.ts": "allowed",
+        f"/video+{VIDEO}.m3u8": "allowed",
+        f"/asset/hls/{VIDEO}/a.ts": "allowed",
+        f"/recordings/{VIDEO}/a.ts": "allowed",
         f"/{encoded}/a.ts": "allowed",
-        f"/a%20b/{VIDEO}/a;v=1.ts": "allowed",
+        f"/{VIDEO}/a%20b/a;v=1.ts": "allowed",
         f"/{GOOD}/manifest/video.m3u8": "allowed",
+        f"/{GOOD}": "allowed",
+        f"/{GOOD}.m3u8": "allowed",
+        f"/hls/video+{GOOD}/a.ts": "allowed",
         f"/{GOOD}/downloads/default.mp4": "allowed",
         f"/{GOOD.replace('.', '%2E')}/iframe": "allowed",
         f"/{OTHER}/manifest/video.m3u8": "subject_mismatch",
         f"/{OTHER}/a.ts?v=/{VIDEO}/": "subject_mismatch",
-        f"/{VIDEO}.m3u8": "subject_mismatch",
+        f"/{OTHER}/{VIDEO}/a.ts": "subject_mismatch",
+        f"/{OTHER}/{GOOD}/a.ts": "subject_mismatch",
+        f"/a%20b/{VIDEO}/a.ts": "subject_mismatch",
+        f"/asset/{VIDEO}/a.ts": "subject_mismatch",
+        f"/asset/hls/x/{VIDEO}/a.ts": "subject_mismatch",
+        f"/hls/hls/{VIDEO}/a.ts": "subject_mismatch",
+        f"/HLS/{VIDEO}/a.ts": "subject_mismatch",
+        f"/{VIDEO}.m3u8/a.ts": "subject_mismatch",
+        f"/{VIDEO}.tar.gz": "subject_mismatch",
+        f"/video+video+{VIDEO}/a.ts": "subject_mismatch",
+        f"/Video+{VIDEO}/a.ts": "subject_mismatch",
+        f"/video%20{VIDEO}/a.ts": "subject_mismatch",
         f"/x{VIDEO}/a.ts": "subject_mismatch",
         f"/{VIDEO.upper()}/a.ts": "subject_mismatch",
         f"/{VIDEO}%20/a.ts": "subject_mismatch",
         f"/{GOOD}x/manifest/video.m3u8": "subject_mismatch",
         "/": "subject_mismatch",
+        "/hls": "subject_mismatch",
+        "/hls/": "subject_mismatch",
         "": "path_ambiguous",
+        f"/hls//{VIDEO}/a.ts": "path_ambiguous",
+        f"/asset//hls/{VIDEO}/a.ts": "path_ambiguous",
+        f"/{VIDEO}.m3u8/": "path_ambiguous",
         f"{VIDEO}/a.ts": "path_ambiguous",
         f"//{VIDEO}/{OTHER}/a.ts": "path_ambiguous",
         f"http://{VIDEO}/{OTHER}/a.ts": "path_ambiguous",
@@ -67,21 +97,89 @@ def paths() -> list[Vector]:
         vector(f"path {path.replace(GOOD, 'TOKEN')!r}", reason, GOOD, subject=None, path=path)
         for path, reason in cases.items()
     ]
-    dots, slash, accent = token(sub=".."), token(sub="a/b"), token(sub="Zoë")
-    there = f"/{VIDEO}/a.ts"
+    accent, there = token(sub="Zoë"), f"/{VIDEO}/a.ts"
     return [
         *made,
-        vector("path, sub of dots", "sub_malformed", dots, subject=None, path="/../a"),
-        vector("path, sub with a slash", "subject_mismatch", slash, subject=None, path="/a/b"),
-        vector(
-            "path, sub with a slash, encoded", "path_ambiguous", slash, subject=None, path="/a%2fb"
-        ),
         vector("path, sub beyond ASCII", "allowed", accent, subject=None, path="/Zo%C3%AB/a"),
         vector(
             "subject decides over the path", "subject_mismatch", GOOD, subject=OTHER, path=there
         ),
         vector("subject decides without the path", "allowed", GOOD, path=f"/{OTHER}/../x"),
     ]
+
+
+def prefixes() -> list[Vector]:
+    """Prefixes that an edge adds to the known ones; the longest counts."""
+    cases = {
+        ("/i/VOD, /vod", f"/i/VOD/{VIDEO}/a.ts"): "allowed",
+        ("/i/VOD, /vod", f"/vod/{VIDEO}.m3u8"): "allowed",
+        ("/i/VOD, /vod", f"/hls/{VIDEO}/a.ts"): "allowed",
+        ("/i/VOD, /vod", f"/{VIDEO}/a.ts"): "allowed",
+        ("/i/VOD, /vod", f"/i/{VIDEO}/a.ts"): "subject_mismatch",
+        ("/i/VOD, /vod", f"/i/vod/{VIDEO}/a.ts"): "subject_mismatch",
+        ("/i/VOD, /vod", f"/i//VOD/{VIDEO}/a.ts"): "path_ambiguous",
+        ("/i, /i/VOD", f"/i/VOD/{VIDEO}/a.ts"): "allowed",
+        ("/i/VOD, /i", f"/i/{VIDEO}/a.ts"): "allowed",
+        (f"/{VIDEO}", f"/{VIDEO}/a.ts"): "subject_mismatch",
+        ("", f"/vod/{VIDEO}/a.ts"): "subject_mismatch",
+    }
+    return [
+        vector(
+            f"path {path!r} with {added!r}", reason, GOOD, subject=None, path=path, prefixes=added
+        )
+        for (added, path), reason in cases.items()
+    ]
+
+
+def subjects() -> list[Vector]:
+    """Subjects that read as another one, or as a prefix: none opens what is not its own."""
+    cases = {
+        ("..", "/../a"): "sub_malformed",
+        ("a/b", "/a/b"): "subject_mismatch",
+        ("a/b", "/a%2fb"): "path_ambiguous",
+        ("a/b", "/TOKEN/x.ts"): "path_ambiguous",
+        ("a\\b", "/TOKEN/x.ts"): "path_ambiguous",
+        ("%2F", "/TOKEN/x.ts"): "path_ambiguous",
+        ("..;", "/TOKEN/x.ts"): "path_ambiguous",
+        ("a b", "/TOKEN/x.ts"): "allowed",
+        ("a", "/a.m3u8"): "allowed",
+        ("a", "/a.m3u8/x.ts"): "subject_mismatch",
+        ("a.m3u8", "/a.m3u8"): "subject_mismatch",
+        ("a.m3u8", "/a.m3u8/x.ts"): "allowed",
+        ("a.m3u8", "/a.m3u8.m3u8"): "allowed",
+        ("a.m3u8", "/TOKEN"): "path_ambiguous",
+        ("a.m3u8", "/TOKEN.m3u8"): "allowed",
+        ("a.m3u8", "/TOKEN/x.ts"): "allowed",
+        ("a", "/TOKEN"): "allowed",
+        ("a", "/video+a/x.ts"): "allowed",
+        ("video+a", "/video+a/x.ts"): "subject_mismatch",
+        ("video+a", "/video+video+a/x.ts"): "path_ambiguous",
+        ("video+a", "/TOKEN/x.ts"): "path_ambiguous",
+        ("video+", "/video+video+/x.ts"): "path_ambiguous",
+        ("hls", "/hls/x.ts"): "subject_mismatch",
+        ("x", "/hls/x.ts"): "allowed",
+        ("hls", "/hls/hls/x.ts"): "allowed",
+        ("hls", "/hls.m3u8"): "allowed",
+        ("hls", "/TOKEN/x.ts"): "path_ambiguous",
+        ("hls", "/video+hls/x.ts"): "path_ambiguous",
+        ("hls", "/hls/TOKEN/x.ts"): "allowed",
+        ("asset", "/TOKEN/hls/x.ts"): "path_ambiguous",
+        ("asset", "/TOKEN/x.ts"): "allowed",
+        ("asset", "/asset/x.ts"): "allowed",
+        ("asset", "/asset/hls/x.ts"): "subject_mismatch",
+        ("asset", "/asset/hls;v=1/x.ts"): "path_ambiguous",
+        ("asset", "/asset;v=1/x.ts"): "path_ambiguous",
+        ("asset;v=1", "/asset;v=1/x.ts"): "path_ambiguous",
+        ("a", "/a.m3u8;v=1"): "allowed",
+        ("a", "/a.m3u8;v=1.2"): "path_ambiguous",
+        ("a", "/a/b;v=1/x.ts"): "allowed",
+    }
+    made = []
+    for (subject, path), reason in cases.items():
+        text = token(sub=subject)
+        told = path.replace("TOKEN", text)
+        made.append(vector(f"sub {subject!r} at {path!r}", reason, text, subject=None, path=told))
+    return made
 
 
 def rule(kind: str, action: str, **more: object) -> dict[str, object]:
