@@ -18,15 +18,21 @@ class _Edge(NamedTuple):
     companions: tuple[str, ...] = ()
 
 
+# Traefik loads a plugin from this folder below the one it is started in, and from nowhere else.
+_TRAEFIK_PLUGIN: Final = tuple(
+    f"plugins-local/src/keyferry/{name}" for name in (".traefik.yml", "go.mod", "keyferry.go")
+)
 _FOR_ALL: Final = frozenset({"account", "keyferry", "listen", "root", "origin"})
 # Not done yet; an option that is given and not honoured would be a fault.
 _NEW: Final = frozenset(Options.__annotations__) - _FOR_ALL | {"unix"}
 _EDGES: Final = {
     "nginx": _Edge("nginx.conf", serves_files=True, lacks=_NEW | {"origin"}),
     "caddy": _Edge("Caddyfile", serves_files=True, lacks=_NEW | {"origin"}),
-    "traefik": _Edge("traefik.yaml", serves_files=False, lacks=_NEW),
-    "envoy": _Edge("envoy.yaml", serves_files=False, lacks=_NEW),
-    "haproxy": _Edge("haproxy.cfg", serves_files=False, lacks=_NEW, companions=("keyferry.lua",)),
+    "traefik": _Edge(
+        "traefik.yaml", serves_files=False, lacks=frozenset({"unix"}), companions=_TRAEFIK_PLUGIN
+    ),
+    "envoy": _Edge("envoy.yaml", serves_files=False),
+    "haproxy": _Edge("haproxy.cfg", serves_files=False, companions=("keyferry.lua",)),
 }
 EDGES: Final = tuple(_EDGES)
 

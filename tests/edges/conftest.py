@@ -17,9 +17,9 @@ import pytest
 
 from gateway.edges import EDGES
 from tests.edges import matrix
-from tests.edges.harness import Edge, running
+from tests.edges.harness import FULL, Edge, running
 from tests.edges.media import Video, make_video
-from tests.edges.servers import Oracle, Server, Verdict, oracle, origin
+from tests.edges.servers import Oracle, Server, Verdict, allowed, oracle, origin
 
 
 class Service(Protocol):
@@ -133,15 +133,24 @@ class Pair:
 
     def answer(self, status: int, subject: str | None = None, reason: str = "because") -> None:
         """Give this answer from now on."""
-        headers = {"X-Auth-Reason": reason}
-        if subject is not None:
-            headers["X-Auth-Sub"] = subject
-        verdict = Verdict(status, headers)
-        self.oracle.judge = lambda _: verdict
+        said = {"X-Auth-Reason": reason}
+
+        def judge(target: str) -> Verdict:
+            named = {} if subject is None else allowed(target, subject).headers
+            return Verdict(status, said | named)
+
+        self.oracle.judge = judge
+
+    def begin(self, stage: Stage) -> Self:
+        """Say yes from now on, for the stage's video `mine`, and forget what was heard."""
+        self.answer(200, stage.mine.id)
+        self.oracle.heard.clear()
+        stage.origin.heard.clear()
+        return self
 
 
 @contextmanager
-def make_pair(name: str, folder: Path, stage: Stage) -> Iterator[Pair]:
+def make_pair(name: str, folder: Path, stage: Stage, **options: Any) -> Iterator[Pair]:
     """Run an edge before an oracle that says yes to all, for the stage's video `mine`."""
     with (
         oracle() as server,
@@ -152,6 +161,7 @@ def make_pair(name: str, folder: Path, stage: Stage) -> Iterator[Pair]:
             account_id="0123456789abcdef0123456789abcdef",
             media=stage.media,
             origin_url=stage.origin.url,
+            **options,
         ) as edge,
     ):
         pair = Pair(edge, server)
@@ -170,10 +180,55 @@ def lasting_pair(
 @pytest.fixture
 def pair(lasting_pair: Pair, stage: Stage) -> Pair:
     """An edge before an oracle that says yes, unless the test tells it otherwise."""
-    lasting_pair.answer(200, stage.mine.id)
-    lasting_pair.oracle.heard.clear()
-    stage.origin.heard.clear()
-    return lasting_pair
+    return lasting_pair.begin(stage)
+
+
+PAGES = ("https://player.example", "https://player.example:8443")  # those that may play
+COUNTRY = "CF-IPCountry"
+PREFIXES = ("/i/VOD", "/vod")
+
+
+@pytest.fixture(scope="session", params=FULL)
+def lasting_believer(
+    request: pytest.FixtureRequest, stage: Stage, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Pair]:
+    options = {
+        "trust": ["127.0.0.0/8", "10.0.0.0/8", "2001:db8::/32"],
+        "country_header": COUNTRY,
+        "prefix": PREFIXES,
+        "carry": "redirect",
+    }
+    with make_pair(request.param, tmp_path_factory.mktemp("edge"), stage, **options) as pair:
+        yield pair
+
+
+@pytest.fixture(scope="session", params=FULL)
+def lasting_doubter(
+    request: pytest.FixtureRequest, stage: Stage, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Pair]:
+    options = {
+        "trust": ["127.0.0.2", "2001:db8::/32"],
+        "country_header": COUNTRY,
+        "prefix": PREFIXES,
+        "carry": "cookie",
+        "same_site": "lax",
+        "secure": True,
+        "allow_origin": PAGES,
+    }
+    with make_pair(request.param, tmp_path_factory.mktemp("edge"), stage, **options) as pair:
+        yield pair
+
+
+@pytest.fixture
+def believer(lasting_believer: Pair, stage: Stage) -> Pair:
+    """An edge that trusts its peer, lets every page play, and carries tokens on by redirects."""
+    return lasting_believer.begin(stage)
+
+
+@pytest.fixture
+def doubter(lasting_doubter: Pair, stage: Stage) -> Pair:
+    """An edge that trusts others than its peer, lets two pages play, and sets cookies."""
+    return lasting_doubter.begin(stage)
 
 
 @pytest.fixture(scope="session")

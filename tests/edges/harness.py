@@ -12,7 +12,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import httpx2
 
@@ -46,6 +46,7 @@ _CHECKS: Final = {
     "envoy": ["--mode", "validate", "-c", "envoy.yaml"],
     "haproxy": ["-c", "-f", "haproxy.cfg"],
 }
+FULL: Final = ("traefik", "envoy", "haproxy")  # those that honour every option
 SERVE_FILES: Final = {"nginx", "caddy"}
 _READY: Final = {200, 401, 403, 503}  # not 404: Traefik listens before it knows its routes
 
@@ -106,8 +107,12 @@ def running(
     account_id: str,
     media: Path,
     origin_url: str,
+    **options: Any,
 ) -> Iterator[Edge]:
-    """Run `edge` in `folder`, before the files in `media` or the origin that serves them."""
+    """Run `edge` in `folder`, before the files in `media` or the origin that serves them.
+
+    `options` are more of those that `render` takes.
+    """
     port = _free_port()
     text = render(
         edge,
@@ -116,6 +121,7 @@ def running(
         listen=f"127.0.0.1:{port}",
         root=str(media) if edge in SERVE_FILES else None,
         origin=None if edge in SERVE_FILES else origin_url,
+        **options,
     )
     write(edge, folder, text)
     log = folder / "log"
@@ -143,6 +149,7 @@ def write(edge: str, folder: Path, text: str) -> None:
     """Put the configuration `text` of `edge`, and what it loads, into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in {_COMMANDS[edge][0]: text, **companions(edge)}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(content)
 
 

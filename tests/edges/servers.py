@@ -5,7 +5,6 @@ Both are plain web servers in threads, so that a test sees exactly what an edge 
 
 from __future__ import annotations
 
-import re
 import socket
 import sys
 import threading
@@ -13,14 +12,13 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from urllib.parse import quote, unquote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from email.message import Message
     from io import BytesIO
     from pathlib import Path
-
-_FOLDER = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 
 
 class Heard(NamedTuple):
@@ -41,6 +39,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, handler: Callable[..., BaseHTTPRequestHandler], port: int = 0) -> None:
         super().__init__(("127.0.0.1", port), handler)
         self.heard: list[Heard] = []
+        self.also_says: dict[str, str] = {}  # headers of every answer
         self._connections: list[socket.socket] = []
         self.url = f"http://127.0.0.1:{self.server_port}"
         self._thread = threading.Thread(target=self.serve_forever, args=(0.05,))
@@ -122,7 +121,7 @@ class _Answering(_Handler):
 
 
 class _Files(_Handler, SimpleHTTPRequestHandler):
-    """Serves `/<video>/...`, and `/-/...` of the video that X-Auth-Sub names, as Traefik needs.
+    """Serves `/<video>/...`.
 
     Like many an origin it resolves dot segments and decodes escapes after whatever was checked.
     """
@@ -131,11 +130,26 @@ class _Files(_Handler, SimpleHTTPRequestHandler):
         self.server.listen(self)
         return super().send_head()
 
+    def end_headers(self) -> None:
+        for name, value in self.server.also_says.items():
+            self.send_header(name, value)
+        super().end_headers()
+
+
+class _FirstSegment(_Files):
+    """Serves files of the video that the first segment of a path names, whatever comes between."""
+
     def translate_path(self, path: str) -> str:
-        subject = self.headers.get("X-Auth-Sub", "")
-        if path.startswith("/-/") and _FOLDER.fullmatch(subject):
-            path = f"/{subject}{path[2:]}"
-        return super().translate_path(path)
+        segments = [text for text in unquote(path.partition("?")[0]).split("/") if text]
+        ends = [segments[0].removeprefix("video+"), segments[-1]] if segments else []
+        return super().translate_path("/" + "/".join(ends))
+
+
+def allowed(target: str, subject: str) -> Verdict:
+    """Say yes as Keyferry does: `subject` takes the place of the first segment of the path."""
+    rest = target.partition("?")[0].partition("/")[2].partition("/")
+    path = f"/{quote(subject, safe='')}{rest[1]}{rest[2]}"
+    return Verdict(200, {"X-Auth-Sub": quote(subject, safe=""), "X-Auth-Path": path})
 
 
 def played(heard: Heard) -> str:
@@ -148,6 +162,13 @@ def played(heard: Heard) -> str:
 def origin(media: Path) -> Iterator[Server]:
     """Serve the folder `media`."""
     with _running(Server(partial(_Files, directory=str(media)))) as server:
+        yield server
+
+
+@contextmanager
+def first_segment_origin(media: Path) -> Iterator[Server]:
+    """Serve the folder `media` as a server that takes the first segment for the video."""
+    with _running(Server(partial(_FirstSegment, directory=str(media)))) as server:
         yield server
 
 

@@ -12,8 +12,7 @@ import pytest
 
 from tests.edges.conftest import make_pair
 from tests.edges.media import PLAYLIST
-from tests.edges.servers import Verdict, oracle, played
-from tests.edges.test_edges import DETOURS
+from tests.edges.servers import oracle, played
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +21,14 @@ if TYPE_CHECKING:
 
 # Long enough for a token, and as opaque as one is to an edge.
 TOKEN = f"eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0.{'c2lnbmF0dXJl' * 20}"
+
+TARGETS_WITH_TOKEN = [
+    "/{video}/seg0.ts?token={token}",
+    "/{video}/seg0.ts?a=1&jwt={token}&token=&b",
+    "/{video}/seg0.ts?%74oken={token}",
+    "/{video}/seg0.ts?j%77t={token}",
+    "/{token}/manifest/seg0.ts",
+]
 
 
 def test_the_question(pair: Pair, stage: Stage) -> None:
@@ -109,7 +116,7 @@ def test_connections_stay_open(pair: Pair, stage: Stage) -> None:
     assert len({heard.connection for heard in pair.oracle.heard}) <= 4  # one for each worker
 
 
-@pytest.mark.parametrize("target", ["/{video}/seg0.ts?token={token}", "/{token}/manifest/seg0.ts"])
+@pytest.mark.parametrize("target", TARGETS_WITH_TOKEN)
 def test_the_origin_gets_no_token(pair: Pair, stage: Stage, target: str) -> None:
     headers = {
         "Authorization": f"Bearer {TOKEN}",
@@ -121,10 +128,7 @@ def test_the_origin_gets_no_token(pair: Pair, stage: Stage, target: str) -> None
     assert answer.content == stage.mine.segment
     for heard in stage.origin.heard:
         assert TOKEN not in str(heard.headers)
-        if pair.edge.name == "traefik":  # which cannot change a query string
-            assert TOKEN not in heard.target.partition("?")[0]
-        else:
-            assert TOKEN not in heard.target
+        assert TOKEN not in heard.target
 
 
 def test_the_rest_of_the_query_is_kept(pair: Pair, stage: Stage) -> None:
@@ -154,16 +158,3 @@ def test_a_subject_that_is_no_folder(pair: Pair, stage: Stage, subject: str) -> 
     pair.answer(200, subject)
     answer = pair.edge.ask(f"/{TOKEN}/{stage.other.id}/seg0.ts")
     assert answer.content != stage.other.segment
-
-
-@pytest.mark.parametrize("detour", DETOURS)
-def test_it_needs_no_strict_judge(pair: Pair, stage: Stage, detour: str) -> None:
-    """A judge who looks at the first segment of the path only is enough to keep a video apart."""
-
-    def naive(target: str) -> Verdict:
-        allowed = target.split("/")[1] in {stage.mine.id, TOKEN}
-        return Verdict(200, {"X-Auth-Sub": stage.mine.id}) if allowed else Verdict(403, {})
-
-    pair.oracle.judge = naive
-    detour = detour.format(mine=stage.mine.id, other=stage.other.id, token=TOKEN)
-    assert pair.edge.ask(detour).content != stage.other.segment

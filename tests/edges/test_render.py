@@ -113,7 +113,7 @@ def test_unknown_edge() -> None:
 
 
 def test_companions() -> None:
-    assert [edge for edge in EDGES if companions(edge)] == ["haproxy"]
+    assert [edge for edge in EDGES if companions(edge)] == ["traefik", "haproxy"]
     assert list(companions("haproxy")) == ["keyferry.lua"]
 
 

@@ -1,0 +1,3 @@
+module keyferry
+
+go 1.22

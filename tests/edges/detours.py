@@ -1,0 +1,126 @@
+"""Detours: URLs that some server may take for another video than the token in them is for.
+
+`{mine}` is the video of `{token}`, `{other}` another one.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Paths that may be read in more than one way; the token is in the query.
+_PATHS: Final = [
+    # Dot segments, plain, encoded once and twice, and as some servers read them.
+    "/{mine}/../{other}/seg0.ts",
+    "/{mine}/%2e%2e/{other}/seg0.ts",
+    "/{mine}/.%2E/{other}/seg0.ts",
+    "/{mine}/%2e./{other}/seg0.ts",
+    "/{mine}/%252e%252e/{other}/seg0.ts",
+    "/{mine}/%25252e%25252e/{other}/seg0.ts",
+    "/{mine}/..;/{other}/seg0.ts",
+    "/{mine}/..;a=b/{other}/seg0.ts",
+    "/{mine}/%2e%2e;/{other}/seg0.ts",
+    "/{mine}/..%3b/{other}/seg0.ts",
+    "/{mine}/..%00/{other}/seg0.ts",
+    "/{mine}/..%09/{other}/seg0.ts",
+    "/{mine}/..%20/{other}/seg0.ts",
+    "/{mine}/.../{other}/seg0.ts",
+    "/{mine}/%c0%ae%c0%ae/{other}/seg0.ts",
+    "/{mine}/%uff0e%uff0e/{other}/seg0.ts",
+    "/{mine}/x/../../{other}/seg0.ts",
+    "/{mine}/x/y/../../../{other}/seg0.ts",
+    "/{mine}/./../{other}/seg0.ts",
+    "/{mine}//../{other}/seg0.ts",
+    "/{mine}//..//{other}/seg0.ts",
+    "/../{mine}/../{other}/seg0.ts",
+    "/./{other}/seg0.ts",
+    "/.//{other}/seg0.ts",
+    "/{other}/{mine}/../seg0.ts",
+    "/{other}/{mine}/..",
+    "/{other}/./{mine}/../seg0.ts",
+    # Encoded slashes and backslashes.
+    "/{mine}/..%2f{other}/seg0.ts",
+    "/{mine}%2f..%2f{other}/seg0.ts",
+    "/{mine}/..%252f{other}/seg0.ts",
+    "/{mine}%2f{other}/seg0.ts",
+    "/{other}%2f{mine}/seg0.ts",
+    "/%2f{other}/seg0.ts",
+    "/{mine}/..\\{other}\\seg0.ts",
+    "/{mine}\\..\\{other}\\seg0.ts",
+    "/{mine}/..%5c{other}/seg0.ts",
+    "/{mine}/..%5c{other}%5cseg0.ts",
+    "/{mine}/..%255c{other}/seg0.ts",
+    "\\{other}\\seg0.ts",
+    # Doubled and empty segments.
+    "//{other}/seg0.ts",
+    "///{other}/seg0.ts",
+    "//{mine}/{other}/seg0.ts",
+    "//{mine}//{other}/seg0.ts",
+    "/{mine}//{other}/seg0.ts",
+    "/{other}//{mine}/seg0.ts",
+    "//{mine}/../{other}/seg0.ts",
+    # The token's video elsewhere than in the id's place.
+    "/{other}/{mine}/seg0.ts",
+    "/{other}/seg0.ts/{mine}",
+    "/{other}/seg0.ts;/{mine}",
+    "/{other};{mine}/seg0.ts",
+    "/{other}/seg0.ts;{mine}",
+    "/{other}/seg0.ts%3f/{mine}",
+    "/{other}/seg0.ts%23/{mine}",
+    "/{other}/seg0.ts#/{mine}",
+    "/{other}/seg0.ts%00/{mine}",
+    "/{other}%00{mine}/seg0.ts",
+    "/{other}/seg0.ts%0a/{mine}",
+    "/{other}/seg0.ts%0d%0aX-Auth-Sub:%20{mine}",
+    "/{other}.{mine}/seg0.ts",
+    "/{mine}.{other}/seg0.ts",
+    "/{other}%20/seg0.ts",
+    # Prefixes and marks.
+    "/hls/{mine}/../{other}/seg0.ts",
+    "/hls/{mine}/../../{other}/seg0.ts",
+    "/hls/../{other}/seg0.ts",
+    "/hls/{other}/{mine}/seg0.ts",
+    "/hls//{mine}/../{other}/seg0.ts",
+    "/asset/hls/../../{other}/{mine}/seg0.ts",
+    "/recordings/{mine}/%2e%2e/%2e%2e/{other}/seg0.ts",
+    "/vod/{mine}/../../{other}/seg0.ts",
+    "/{other}/hls/{mine}/seg0.ts",
+    "/video+{other}/{mine}/seg0.ts",
+    "/video+{mine}/../{other}/seg0.ts",
+    "/video%2b{mine}/%2e%2e/{other}/seg0.ts",
+    "/video+video+{mine}/../{other}/seg0.ts",
+    "/hls/video+{mine}/../../{other}/seg0.ts",
+    # Absolute form.
+    "http://{mine}/{other}/seg0.ts",
+    "http://{mine}@{other}/{other}/seg0.ts",
+    "http://127.0.0.1/{mine}/../{other}/seg0.ts",
+    "https://{mine}//{other}/seg0.ts",
+]
+
+# URLs with a token in a place, or places, of its own.
+_WHOLE: Final = [
+    "/{token}/../{other}/seg0.ts",
+    "/{token}/manifest/../../{other}/seg0.ts",
+    "/{token}/%2e%2e/{other}/seg0.ts",
+    "/{token}//../{other}/seg0.ts",
+    "/{token}/..%2f{other}/seg0.ts",
+    "/{token}%2f..%2f{other}/seg0.ts",
+    "/{token}/{other}/seg0.ts",
+    "/{other}/{token}/seg0.ts",
+    "/{other}/{token}/../seg0.ts",
+    "/{other}/seg0.ts/{token}",
+    "/{other};{token}/seg0.ts",
+    "/{token}.{other}/seg0.ts",
+    "/hls/{token}/../../{other}/seg0.ts",
+    "/hls/{other}/{token}/seg0.ts",
+    "/video+{token}/../{other}/seg0.ts",
+    "/{token}/{token}/../../{other}/seg0.ts",
+    "/{other}/seg0.ts?token=x&token={token}",
+    "/{other}/seg0.ts?token={token}&token={token}",
+    "/{other}/seg0.ts?jwt={token}&token={token}",
+    "/{other}/seg0.ts?x=/{mine}/&token={token}",
+    "/{other}/seg0.ts?/{mine}/seg0.ts?token={token}",
+    "/{other}/seg0.ts?token={token}#/{mine}/seg0.ts",
+    "/{token}/seg0.ts?token={token}&x=/../{other}/seg0.ts",
+]
+
+DETOURS: Final = [*(f"{path}?token={{token}}" for path in _PATHS), *_WHOLE]
