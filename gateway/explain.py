@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway import jws
 from gateway.claims import key_reference, read_claims
+from gateway.place import AMBIGUOUS
 from gateway.plays import play_faults
 from gateway.tokens import Verifier
 from gateway.verdicts import EXPLANATIONS, Reason, Refused, Verdict
@@ -148,7 +149,9 @@ class Explainer:
         """
         now = self._clock()
         if token is None:
-            reason = Reason.TOKEN_MISSING
+            # In a path that can be read in two ways, a token would not have been found.
+            ambiguous = facts.place is AMBIGUOUS
+            reason = Reason.PATH_AMBIGUOUS if ambiguous else Reason.TOKEN_MISSING
             return Explanation(Verdict(reason), _no_steps(reason), now)
         verdict = await Verifier(self._keyring, lambda: now, self.policy).verify(
             account_id, token, facts

@@ -158,7 +158,7 @@ ADVICE: Final[Mapping[Reason, str | Callable[[Case], str]]] = {
     Reason.LIFETIME_TOO_LONG: _lifetime_too_long,
     Reason.NOT_YET_VALID: _not_yet_valid,
     Reason.ISSUED_IN_FUTURE: _issued_in_future,
-    Reason.NOTHING_PLAYED: "Say what is played: --subject.",
+    Reason.NOTHING_PLAYED: "Say what is played: --url or --subject.",
     Reason.PATH_AMBIGUOUS: "Play a URL without dot segments and encoded slashes or dots.",
     Reason.SUBJECT_MISMATCH: _subject_mismatch,
     Reason.DOWNLOAD_REFUSED: 'Sign with "downloadable": true.',

@@ -32,6 +32,14 @@ class _Question(click.Command):
 @click.command(cls=_Question)
 @click.argument("tokens", metavar="[TOKEN]", nargs=-1)
 @click.option("--account", "account_id", type=read_id, required=True, help="Whose token it is.")
+@click.option("--url", help="What is played, or its path; a token in it is found as edges do.")
+@click.option(
+    "--prefix",
+    "prefixes",
+    multiple=True,
+    metavar="PATH",
+    help="What stands before the id in the URL, such as /vod; can be repeated.",
+)
 @click.option("--subject", help="What is played; the token's own subject by default.")
 @click.option("--ip", help="The viewer's address, for access rules.")
 @click.option("--country", help="The viewer's country, two letters, for access rules.")
@@ -52,6 +60,8 @@ def verify(
     \b
       keyferry verify eyJhbGciOi... --account ACCOUNT --subject my-video
       keyferry verify - --account ACCOUNT --explain < token.txt
+      keyferry verify --url 'https://media.example.com/my-video/index.m3u8?jwt=eyJ...' \\
+          --account ACCOUNT --ip 203.0.113.9
       keyferry verify --batch tokens.txt --account ACCOUNT
     """
     from gateway.cli.question import Options, read_question  # noqa: PLC0415  all this is heavy

@@ -1,4 +1,4 @@
-"""`keyferry verify` as scripts and people use it: its exit codes, explanations and batches."""
+"""`keyferry verify` as scripts and people use it: exit codes, explanations, URLs, batches."""
 
 from __future__ import annotations
 
@@ -90,6 +90,10 @@ NOT_ASKED = {
     "no file": (["--batch", "/nowhere/tokens"], {}, "No such file"),
     "a folder": (["--batch", "/"], {}, "Is a directory"),
     "an empty file": (["--batch", os.devnull], {}, "there is no token in"),
+    "url and subject": (["--url", "/a", "--subject", "a"], {}, "both say what is played"),
+    "no url": (["--url", "my-video"], {}, "--url should begin"),
+    "prefix alone": (["x", "--prefix", "/vod"], {}, "--prefix goes with --url"),
+    "no prefix": (["--url", "/a", "--prefix", "/../vod"], {}, "is not a prefix"),
     "no option": (["x", "--nope"], {}, "No such option"),
 }
 
@@ -164,6 +168,45 @@ def test_it_explains_which_rule_blocks(ask: Ask, key: TestKey) -> None:
     assert documents(ask, text, "--explain", "--country", "DE")["allowed"]
 
 
+# --- what is played --------------------------------------------------------------------------
+
+# A URL with {video} and {token} in it, more options, and the reason.
+URLS: dict[str, tuple[str, list[str], str]] = {
+    "query": ("https://h.example/{video}/index.m3u8?jwt={token}", [], "allowed"),
+    "fragment": ("https://h.example/{video}/index.m3u8?token={token}#t=10", [], "allowed"),
+    "place": ("https://h.example/hls/{token}/seg.ts", [], "allowed"),
+    "path": ("/{video}.m3u8?jwt={token}", [], "allowed"),
+    "known prefix": ("/asset/hls/video+{video}/a.ts?jwt={token}", [], "allowed"),
+    "unknown prefix": ("/i/VOD/{video}/a.ts?jwt={token}", [], "subject_mismatch"),
+    "prefix": ("/i/VOD/{video}/a.ts?jwt={token}", ["--prefix", "/i/VOD"], "allowed"),
+    "another video": ("/other/{video}/a.ts?jwt={token}", [], "subject_mismatch"),
+    "dots": ("/other/../{video}/a.ts?jwt={token}", [], "path_ambiguous"),
+    "dots and no token": ("/other/../{video}/a.ts", [], "path_ambiguous"),
+    "no token": ("https://h.example/{video}/index.m3u8", [], "token_missing"),
+    "no path": ("https://h.example?jwt={token}", [], "subject_mismatch"),
+    "a download": ("/{video}/downloads/a.mp4?jwt={token}", [], "download_refused"),
+    "beyond ASCII": ("/vidéo/a.ts?jwt={token}", [], "path_ambiguous"),
+}
+
+
+@pytest.mark.parametrize("name", URLS)
+def test_it_reads_a_url_as_an_edge_does(ask: Ask, player: Player, key: TestKey, name: str) -> None:
+    pattern, options, reason = URLS[name]
+    url = pattern.format(video=VIDEO, token=sign(key))
+    document = documents(ask, "--url", url, *options, "--explain")
+    assert document["reason"] == reason
+    if not options:
+        path = url.removeprefix("https://h.example").partition("#")[0]
+        if path.isascii() and path.startswith("/"):
+            assert player.ask(path).headers["x-auth-reason"] == reason
+
+
+def test_a_token_of_its_own_goes_before_the_one_in_the_url(ask: Ask, key: TestKey) -> None:
+    url = f"/{VIDEO}/a.ts?jwt={sign(key, exp=1)}"
+    assert documents(ask, "--url", url)["reason"] == "expired"
+    assert documents(ask, sign(key), "--url", url)["reason"] == "allowed"
+
+
 # --- batches ---------------------------------------------------------------------------------
 
 
@@ -191,6 +234,8 @@ def test_it_sums_up_a_batch_by_reason(ask: Ask, key: TestKey, tmp_path: Path) ->
     assert "expired" in text.stdout
     file.write_bytes(good + b"\n\n" + good)
     assert ask("--batch", str(file), "--subject", VIDEO).exit_code == 0
+    assert ask("--batch", str(file), "--url", f"/hls/{VIDEO}/a.ts").exit_code == 0
+    assert ask("--batch", str(file), "--url", "/hls/other/a.ts").exit_code == 1
 
 
 def command(player: Player, house: House, *arguments: str) -> subprocess.Popen[bytes]:

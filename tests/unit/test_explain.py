@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.explain import CHECK_OF, CHECKS, Explainer, Explanation, Result
+from gateway.place import AMBIGUOUS
 from gateway.plays import Policy
 from gateway.tokens import Verifier
 from gateway.verdicts import EXPLANATIONS, Facts, Reason
@@ -118,6 +119,9 @@ def test_it_tells_of_a_play_without_a_token() -> None:
     explanation = explain(None, PLAY)
     assert failed(explanation) == [explanation.verdict.reason] == [Reason.TOKEN_MISSING]
     assert explanation.steps[1].result is Result.NOT_REACHED
+    explanation = explain(None, Facts(place=AMBIGUOUS))
+    assert failed(explanation) == [explanation.verdict.reason] == [Reason.PATH_AMBIGUOUS]
+    assert {step.result for step in explanation.steps[1:]} == {Result.NOT_REACHED}
 
 
 def test_it_finds_the_key_of_another_account_for_operators_alone() -> None:
