@@ -27,7 +27,7 @@ _FOR_ALL: Final = frozenset({"account", "keyferry", "listen", "root", "origin"})
 _NEW: Final = frozenset(Options.__annotations__) - _FOR_ALL | {"unix"}
 _EDGES: Final = {
     "nginx": _Edge("nginx.conf", serves_files=True, lacks=_NEW | {"origin"}),
-    "caddy": _Edge("Caddyfile", serves_files=True, lacks=_NEW | {"origin"}),
+    "caddy": _Edge("Caddyfile", serves_files=True),
     "traefik": _Edge(
         "traefik.yaml", serves_files=False, lacks=frozenset({"unix"}), companions=_TRAEFIK_PLUGIN
     ),

@@ -193,6 +193,7 @@ def lasting_believer(
     request: pytest.FixtureRequest, stage: Stage, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Pair]:
     options = {
+        "origin": stage.origin.url,
         "trust": ["127.0.0.0/8", "10.0.0.0/8", "2001:db8::/32"],
         "country_header": COUNTRY,
         "prefix": PREFIXES,

@@ -46,7 +46,7 @@ _CHECKS: Final = {
     "envoy": ["--mode", "validate", "-c", "envoy.yaml"],
     "haproxy": ["-c", "-f", "haproxy.cfg"],
 }
-FULL: Final = ("traefik", "envoy", "haproxy")  # those that honour every option
+FULL: Final = ("caddy", "traefik", "envoy", "haproxy")  # those that honour every option
 SERVE_FILES: Final = {"nginx", "caddy"}
 _READY: Final = {200, 401, 403, 503}  # not 404: Traefik listens before it knows its routes
 
@@ -111,17 +111,17 @@ def running(
 ) -> Iterator[Edge]:
     """Run `edge` in `folder`, before the files in `media` or the origin that serves them.
 
-    `options` are more of those that `render` takes.
+    `options` are more of those that `render` takes; `origin` may be among them.
     """
+    files = edge in SERVE_FILES and "origin" not in options
+    place = {"root": str(media)} if files else {"origin": origin_url}
     port = _free_port()
     text = render(
         edge,
         keyferry=keyferry_url,
         account=account_id,
         listen=f"127.0.0.1:{port}",
-        root=str(media) if edge in SERVE_FILES else None,
-        origin=None if edge in SERVE_FILES else origin_url,
-        **options,
+        **{**place, **options},
     )
     write(edge, folder, text)
     log = folder / "log"

@@ -18,7 +18,6 @@ HOPS = {
     "6.6.6.6, 203.0.113.9": "203.0.113.9",
     "203.0.113.9, 10.1.2.3": "203.0.113.9",
     "6.6.6.6,203.0.113.9 ,10.1.2.3,2001:db8::1": "203.0.113.9",
-    "10.1.2.3, 10.4.5.6": "10.1.2.3",  # none but trusted ones: the farthest
     "203.0.113.9:51234": "203.0.113.9",
     "203.0.113.9:51234, 10.1.2.3:80": "203.0.113.9",
     "[2001:db9::7]:443": "2001:db9::7",
@@ -37,6 +36,14 @@ def test_the_last_hop_that_no_trusted_peer_vouches_for(believer: Pair, stage: St
         believer.edge.ask(f"/{stage.mine.id}/seg0.ts", headers)
         [heard] = believer.oracle.heard
         assert heard.headers.get_all("X-Forwarded-For") == [viewer], told
+
+
+def test_hops_that_are_all_trusted(believer: Pair, stage: Stage) -> None:
+    believer.edge.ask(f"/{stage.mine.id}/seg0.ts", {"X-Forwarded-For": "10.1.2.3, 10.4.5.6"})
+    [heard] = believer.oracle.heard
+    # The farthest of them; for Caddy it is the nearest.
+    viewer = PEER if believer.edge.name == "caddy" else "10.1.2.3"
+    assert heard.headers.get_all("X-Forwarded-For") == [viewer]
 
 
 def test_the_country_that_a_trusted_peer_tells(believer: Pair, stage: Stage) -> None:
