@@ -9,7 +9,7 @@ serve: $(VENV)/.installed  ## Run Keyferry here, with a database of its own
 	@$(BIN)/keyferry dev $(ARGS)
 
 test: check  ## Check style and types, then run every test
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses 3 --dist loadfile $(ARGS)
 
 check: $(VENV)/.installed-dev  ## Style, types, and who may import whom
 	$(BIN)/ruff check .

@@ -27,6 +27,12 @@ from gateway.storage.migrate import migrate
 
 T = TypeVar("T")
 ALL_SCOPES = [scope.value for scope in Scope]
+# A create waits long for its key pair: several servers fill their stocks on the same processors.
+_SETTINGS = {
+    "KEYFERRY_LOG_FORMAT": "json",
+    "KEYFERRY_POOL_SIZE": "16",
+    "KEYFERRY_POOL_WAIT": "60",
+}
 
 
 class House:
@@ -152,7 +158,7 @@ def serve_alone(
     A `launcher` is a command that ends in becoming the one that it is given.
     """
     environ = {name: text for name, text in os.environ.items() if not name.startswith("KEYFERRY_")}
-    environ |= {"KEYFERRY_POOL_SIZE": "16", "KEYFERRY_LOG_FORMAT": "json", **settings}
+    environ |= {**_SETTINGS, **settings}
     where = () if "--listen" in options else ("--port", "0")
     command = [*launcher, sys.executable, "-m", "gateway", "serve", *where, *options]
     begin = log.stat().st_size if log.exists() else 0
