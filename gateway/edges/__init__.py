@@ -14,22 +14,19 @@ from gateway.edges.site import Options, Site, read_site
 class _Edge(NamedTuple):
     template: str
     serves_files: bool  # from a folder, or else from an origin
-    lacks: frozenset[str] = frozenset()  # options that this configuration cannot honour
     companions: tuple[str, ...] = ()
+    asks_over_sockets: bool = True
 
 
 # Traefik loads a plugin from this folder below the one it is started in, and from nowhere else.
 _TRAEFIK_PLUGIN: Final = tuple(
     f"plugins-local/src/keyferry/{name}" for name in (".traefik.yml", "go.mod", "keyferry.go")
 )
-_FOR_ALL: Final = frozenset({"account", "keyferry", "listen", "root", "origin"})
-# Not done yet; an option that is given and not honoured would be a fault.
-_NEW: Final = frozenset(Options.__annotations__) - _FOR_ALL | {"unix"}
 _EDGES: Final = {
-    "nginx": _Edge("nginx.conf", serves_files=True, lacks=_NEW | {"origin"}),
+    "nginx": _Edge("nginx.conf", serves_files=True),
     "caddy": _Edge("Caddyfile", serves_files=True),
     "traefik": _Edge(
-        "traefik.yaml", serves_files=False, lacks=frozenset({"unix"}), companions=_TRAEFIK_PLUGIN
+        "traefik.yaml", serves_files=False, companions=_TRAEFIK_PLUGIN, asks_over_sockets=False
     ),
     "envoy": _Edge("envoy.yaml", serves_files=False),
     "haproxy": _Edge("haproxy.cfg", serves_files=False, companions=("keyferry.lua",)),
@@ -47,7 +44,8 @@ def render(edge: str, **options: Unpack[Options]) -> str:
         raise ValueError(f"there is no edge {edge!r}; choose one of {', '.join(EDGES)}")
     site = read_site(options)
     _check_place(edge, site)
-    _check_options(edge, site, {name for name, value in options.items() if value})
+    if site.keyferry.socket and not _EDGES[edge].asks_over_sockets:
+        raise ValueError(f"{edge} cannot ask over a Unix socket: Keyferry should have a URL")
     return _environment().get_template(_EDGES[edge].template).render(vars(site))
 
 
@@ -65,15 +63,6 @@ def _check_place(edge: str, site: Site) -> None:
             )
     elif (site.root is None) is (site.origin is None):
         raise ValueError(f"{edge} serves files: give the folder they are in, or else an origin")
-
-
-def _check_options(edge: str, site: Site, given: set[str]) -> None:
-    """Refuse what this edge cannot do, rather than print a configuration that leaves it out."""
-    if site.keyferry.socket and "unix" in _EDGES[edge].lacks:
-        raise ValueError(f"{edge} cannot ask over a Unix socket: Keyferry should have a URL")
-    if lacking := sorted(given & _EDGES[edge].lacks):
-        options = ", ".join(name.replace("_", "-") for name in lacking)
-        raise ValueError(f"{edge} should be used without {options}: it cannot do that")
 
 
 @cache

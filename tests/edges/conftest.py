@@ -17,7 +17,7 @@ import pytest
 
 from gateway.edges import EDGES
 from tests.edges import matrix
-from tests.edges.harness import FULL, Edge, running
+from tests.edges.harness import Edge, running
 from tests.edges.media import Video, make_video
 from tests.edges.servers import Oracle, Server, Verdict, allowed, oracle, origin
 
@@ -188,7 +188,7 @@ COUNTRY = "CF-IPCountry"
 PREFIXES = ("/i/VOD", "/vod")
 
 
-@pytest.fixture(scope="session", params=FULL)
+@pytest.fixture(scope="session", params=EDGES)
 def lasting_believer(
     request: pytest.FixtureRequest, stage: Stage, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Pair]:
@@ -203,7 +203,7 @@ def lasting_believer(
         yield pair
 
 
-@pytest.fixture(scope="session", params=FULL)
+@pytest.fixture(scope="session", params=EDGES)
 def lasting_doubter(
     request: pytest.FixtureRequest, stage: Stage, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Pair]:

@@ -46,7 +46,6 @@ _CHECKS: Final = {
     "envoy": ["--mode", "validate", "-c", "envoy.yaml"],
     "haproxy": ["-c", "-f", "haproxy.cfg"],
 }
-FULL: Final = ("caddy", "traefik", "envoy", "haproxy")  # those that honour every option
 SERVE_FILES: Final = {"nginx", "caddy"}
 _READY: Final = {200, 401, 403, 503}  # not 404: Traefik listens before it knows its routes
 
