@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import httpx2
 import jwt
@@ -17,19 +17,10 @@ import pytest
 
 from gateway.edges import EDGES
 from tests.edges import matrix
-from tests.edges.harness import Edge, running
+from tests.edges.harness import EVERY, Edge, running
 from tests.edges.media import Video, make_video
 from tests.edges.servers import Oracle, Server, Verdict, allowed, oracle, origin
-
-
-class Service(Protocol):
-    """A running Keyferry, seen by one account of it."""
-
-    url: str
-    account_id: str
-    token: str
-
-    def make_account(self) -> Self: ...
+from tests.service import House, Tenant, make_tenant, serve
 
 
 @dataclass(frozen=True)
@@ -50,7 +41,8 @@ class Key:
 class Account:
     """An account, its keys, and its door for edges."""
 
-    service: Service
+    service: Tenant
+    socket: str = ""  # unix:/path, where it also listens if it does
 
     def make_key(self) -> Key:
         made = self._ask("POST", "")["result"]
@@ -92,13 +84,27 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 
 @pytest.fixture(scope="session")
-def account(service: Service) -> Account:
+def account(service: Tenant) -> Account:
     return Account(service.make_account())
 
 
 @pytest.fixture(scope="session")
 def key(account: Account) -> Key:
     return account.make_key()
+
+
+@pytest.fixture(scope="session")
+def trusting(house: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    """An account of a Keyferry that believes edges, and listens for them on a Unix socket."""
+    settings = {
+        "KEYFERRY_TRUSTED_PROXIES": "127.0.0.1",
+        "KEYFERRY_COUNTRY_HEADER": COUNTRY,
+    }
+    log = tmp_path_factory.mktemp("trusting") / "log"
+    socket = f"unix:{log.parent}/edge"
+    listen = ["--listen", "127.0.0.1:0", "--listen", f"edge={socket}"]
+    with serve(house, log, settings, listen) as (url, _):
+        yield Account(make_tenant(house, url, "trusting"), socket)
 
 
 @pytest.fixture(scope="module", params=EDGES)
@@ -188,7 +194,7 @@ COUNTRY = "CF-IPCountry"
 PREFIXES = ("/i/VOD", "/vod")
 
 
-@pytest.fixture(scope="session", params=EDGES)
+@pytest.fixture(scope="session", params=EVERY)
 def lasting_believer(
     request: pytest.FixtureRequest, stage: Stage, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Pair]:
@@ -203,7 +209,7 @@ def lasting_believer(
         yield pair
 
 
-@pytest.fixture(scope="session", params=EDGES)
+@pytest.fixture(scope="session", params=EVERY)
 def lasting_doubter(
     request: pytest.FixtureRequest, stage: Stage, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Pair]:

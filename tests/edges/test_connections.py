@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -19,20 +18,31 @@ if TYPE_CHECKING:
 
 PLAYS = 200
 AT_ONCE = 8
+NO_WAY = ("traefik", "Unix")  # render refuses it
+
+
+WAYS = [(edge, way) for edge in EDGES for way in ("TCP", "Unix") if (edge, way) != NO_WAY]
+
+
+@pytest.fixture(scope="module", params=WAYS, ids=" over ".join)
+def way(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """An edge, and how it asks Keyferry."""
+    edge, kind = request.param
+    return edge, kind
 
 
 @pytest.fixture(scope="module")
-def relay(account: Account) -> Iterator[Relay]:
-    there = urlsplit(account.service.url)
-    assert there.hostname is not None
-    assert there.port is not None
-    with relay_to(there.hostname, there.port) as relay:
+def relay(
+    way: tuple[str, str], account: Account, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Relay]:
+    path = tmp_path_factory.mktemp("relay") / "socket" if way[1] == "Unix" else None
+    with relay_to(account.service.url, path) as relay:
         yield relay
 
 
-@pytest.fixture(scope="module", params=EDGES)
+@pytest.fixture(scope="module")
 def edge(
-    request: pytest.FixtureRequest,
+    way: tuple[str, str],
     relay: Relay,
     stage: Stage,
     account: Account,
@@ -40,7 +50,7 @@ def edge(
 ) -> Iterator[Edge]:
     """An edge with a relay between it and the real service."""
     with running(
-        request.param,
+        way[0],
         tmp_path_factory.mktemp("edge"),
         keyferry_url=relay.url,
         account_id=account.service.account_id,

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 import httpx2
 import pytest
 
-from gateway.edges import EDGES
 from tests.edges.detours import DETOURS
-from tests.edges.harness import Edge, running
+from tests.edges.harness import EVERY, Edge, running
 from tests.edges.servers import Verdict, allowed, first_segment_origin
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 TOKEN = f"eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0.{'c2lnbmF0dXJl' * 20}"
 
 
-@pytest.fixture(scope="module", params=EDGES)
+@pytest.fixture(scope="module", params=EVERY)
 def edge_of_first_segments(
     request: pytest.FixtureRequest,
     stage: Stage,

@@ -131,6 +131,16 @@ def test_the_origin_gets_no_token(believer: Pair, stage: Stage, target: str) -> 
     assert TOKEN not in heard.target
 
 
+def test_the_origin_hears_what_is_asked_for(believer: Pair, stage: Stage) -> None:
+    wishes = {"Range": "bytes=188-375", "If-None-Match": '"a"', "Accept": "video/mp2t"}
+    for method in ("GET", "HEAD"):
+        believer.begin(stage)
+        believer.edge.ask(f"/{stage.mine.id}/seg0.ts?token={TOKEN}", wishes, method=method)
+        [heard] = stage.origin.heard
+        assert (heard.method, heard.target) == (method, f"/{stage.mine.id}/seg0.ts")
+        assert {name: heard.headers[name] for name in wishes} == wishes
+
+
 QUERIES = {
     f"_HLS_msn=3&token={TOKEN}&jwt={TOKEN}&_HLS_part=1": ["_HLS_msn=3", "_HLS_part=1"],
     f"token={TOKEN}&a=%26token%3D1&jwt=": ["a=%26token%3D1"],

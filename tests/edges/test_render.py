@@ -8,33 +8,81 @@ from typing import Any
 import pytest
 
 from gateway.edges import EDGES, companions, render
-from tests.edges.harness import SERVE_FILES, find_faults, write
+from tests.edges.certificate import write_certificate
+from tests.edges.harness import EVERY, SERVE_FILES, find_faults, kind_of, write
 
 ACCOUNT = "0123456789abcdef0123456789abcdef"
 
 
-def site(edge: str, **changes: str | None) -> dict[str, Any]:
+def site(edge: str, **changes: Any) -> dict[str, Any]:
     """Return what `render` needs for `edge`, with `changes`."""
     place = {"root": "/srv/media"} if edge in SERVE_FILES else {"origin": "http://10.0.0.9:9000"}
     values = {"keyferry": "http://127.0.0.1:8787", "account": ACCOUNT, "listen": "8080"}
     return {**values, **place, **changes}
 
 
-@pytest.mark.parametrize("edge", EDGES)
-@pytest.mark.parametrize(
-    ("url", "listen"),
-    [
-        ("http://127.0.0.1:8787", "127.0.0.1:8080"),
-        ("http://[::1]:8787/", "[::1]:8080"),
-        ("https://localhost", ":8443"),
-    ],
-)
-def test_the_edge_takes_it(edge: str, url: str, listen: str, tmp_path: Path) -> None:
-    changes = {"keyferry": url, "listen": listen}
-    if edge not in SERVE_FILES:
-        changes["origin"] = url
-    text = render(edge, **site(edge, **changes))
+LISTS = {
+    "allow_origin": ["https://a.example", "http://[2001:db8::7]:8080", "https://" + "a" * 250],
+    "prefix": [f"/prefix-{number}/of.ids/~" for number in range(16)],
+    "trust": ["10.0.0.0/8", "192.0.2.1", "2001:db8::/32", "::1", "0.0.0.0/1"],
+}
+SITES: dict[str, dict[str, Any]] = {
+    "the least": {},
+    "IPv6": {
+        "keyferry": "http://[::1]:8787/",
+        "origin": "http://[::1]:9000",
+        "listen": "[::1]:8080",
+        "trust": ["127.0.0.1"],
+        "carry": "redirect",
+    },
+    "HTTPS on every side": {
+        "keyferry": "https://localhost",
+        "origin": "https://localhost:8443",
+        "listen": ":8443",
+        "cert": "cert.pem",
+        "key": "key.pem",
+        "carry": "cookie",
+        "same_site": "none",
+        **LISTS,
+    },
+    "a folder and a socket": {
+        "keyferry": "unix:/run/keyferry/edge.sock",
+        "root": "/srv/My videos; #1",
+        "trust": ["127.0.0.1"],
+        "country_header": "CloudFront-Viewer-Country",
+        "carry": "redirect",
+        "allow_origin": ["https://a"],
+    },
+    "an origin and a socket": {
+        "keyferry": "unix:/run/keyferry/edge.sock",
+        "origin": "http://127.0.0.1:9000",
+        "country_header": "X-Country",
+        "carry": "cookie",
+        "secure": True,
+        **LISTS,
+    },
+}
+
+
+def possible(edge: str, options: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return what `render` takes for `edge`, as near to `options` as it can."""
+    kind, options = kind_of(edge), dict(options)
+    if "cert" in options:
+        options |= {"cert": str(folder / "cert.pem"), "key": str(folder / "key.pem")}
+        write_certificate(folder / "cert.pem", folder / "key.pem")
+    if kind not in SERVE_FILES or "origin" in options:
+        options["root"] = None
+    if kind == "traefik" and options.get("keyferry", "").startswith("unix:"):
+        del options["keyferry"]
+    return site(kind, **options)
+
+
+@pytest.mark.parametrize("edge", EVERY)
+@pytest.mark.parametrize("options", SITES.values(), ids=SITES)
+def test_the_edge_takes_it(edge: str, options: dict[str, Any], tmp_path: Path) -> None:
+    text = render(kind_of(edge), **possible(edge, options, tmp_path))
     assert "@@" not in text
+    assert "@{" not in text
     write(edge, tmp_path, text)
     assert find_faults(edge, tmp_path) == ""
 

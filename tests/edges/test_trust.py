@@ -47,8 +47,9 @@ def test_a_hop_that_hides_is_not_guessed(believer: Pair, stage: Stage) -> None:
 def test_brackets_without_a_port(believer: Pair, stage: Stage) -> None:
     believer.edge.ask(f"/{stage.mine.id}/seg0.ts", {"X-Forwarded-For": "6.6.6.6, [2001:db9::7]"})
     [heard] = believer.oracle.heard
-    viewer = "unknown" if believer.edge.name == "caddy" else "2001:db9::7"
-    assert heard.headers.get_all("X-Forwarded-For") == [viewer]
+    viewers = {"caddy": {"unknown"}, "nginx": {"unknown", "2001:db9::7"}}  # nginx since 1.27
+    [viewer] = heard.headers.get_all("X-Forwarded-For", [])
+    assert viewer in viewers.get(believer.edge.name, {"2001:db9::7"})
 
 
 def test_lines_of_which_one_cannot_be_read(believer: Pair, stage: Stage) -> None:
