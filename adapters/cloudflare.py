@@ -76,7 +76,7 @@ _LOOKS: dict[Code, tuple[int, int, str | None]] = {
     Code.BODY_MALFORMED: (400, 10005, None),
     Code.BODY_INVALID: (400, 10005, None),
     Code.BODY_TOO_LARGE: (413, 10005, None),
-    Code.LENGTH_REQUIRED: (411, 10005, None),
+    Code.TRANSFER_CODING_UNSUPPORTED: (501, 10005, None),
     Code.ENCODING_UNSUPPORTED: (415, 10005, None),
     Code.URI_TOO_LONG: (414, 10005, None),
     Code.HEADERS_TOO_LARGE: (431, 10005, None),

@@ -71,7 +71,7 @@ _LOOKS: dict[Code, tuple[int, str | None]] = {
     Code.BODY_MALFORMED: (400, None),
     Code.BODY_INVALID: (422, None),
     Code.BODY_TOO_LARGE: (413, "request entity too large"),
-    Code.LENGTH_REQUIRED: (411, None),
+    Code.TRANSFER_CODING_UNSUPPORTED: (501, None),
     Code.ENCODING_UNSUPPORTED: (415, None),
     Code.URI_TOO_LONG: (414, None),
     Code.HEADERS_TOO_LARGE: (431, None),

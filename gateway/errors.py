@@ -33,7 +33,7 @@ class Code(StrEnum):
     BODY_MALFORMED = "body_malformed"  # not JSON
     BODY_INVALID = "body_invalid"  # JSON of the wrong shape
     BODY_TOO_LARGE = "body_too_large"
-    LENGTH_REQUIRED = "length_required"
+    TRANSFER_CODING_UNSUPPORTED = "transfer_coding_unsupported"
     ENCODING_UNSUPPORTED = "encoding_unsupported"
     URI_TOO_LONG = "uri_too_long"
     HEADERS_TOO_LARGE = "headers_too_large"

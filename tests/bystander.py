@@ -75,8 +75,8 @@ def unharmed(bystander: Bystander) -> Iterator[None]:
 
 
 def refusal(answer: Answer, case: Case) -> tuple[int, list[str]]:
-    """Return status and messages of a refusal, which is a 4xx in the dialect's envelope."""
-    assert 400 <= answer.status < 500, answer
+    """Return status and messages of a refusal, a 4xx or 501 in the dialect's envelope."""
+    assert 400 <= answer.status < 500 or answer.status == 501, answer
     assert answer.header("content-type") == "application/json"
     assert answer.header("cache-control") == "no-store"
     assert answer.header("x-request-id")

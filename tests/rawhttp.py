@@ -75,6 +75,10 @@ class Wire:
             return self._file.read(1) == b""
         return True
 
+    def closed(self) -> bool:
+        """Whether the server says nothing more and has closed its side; raises when it resets."""
+        return self._file.read(1) == b""
+
     def _headers(self) -> Iterable[tuple[str, str]]:
         while line := self._file.readline().decode("latin-1").rstrip("\r\n"):
             name, _, text = line.partition(":")

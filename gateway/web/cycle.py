@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from gateway.web.limits import discard_body, read_body
+from gateway.web.limits import check_body, read_body
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -32,7 +32,8 @@ _BODILESS = frozenset({204, 304})
 class Cycle:
     """A request, and the ASGI application's way to read its body and to answer.
 
-    `default_headers` go before those of every answer; `on_response` is called when it is out.
+    `default_headers` go before those of every answer; `on_response` is called when it is out, and
+    ends the connection unless `keep_alive` is still true.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Cycle:
         self.body = bytearray()  # as far as it has arrived and not been read
         self.more_body = True
         self.keep_alive = keep_alive
+        self.malformed = False  # the rest of the body cannot be read
         self.disconnected = False
         self.response_complete = False
         self.message_event = asyncio.Event()  # something of the above has changed
@@ -72,6 +74,11 @@ class Cycle:
         self.more_body = False
         self.message_event.set()
 
+    def break_off(self) -> None:
+        """Remember that the rest of the body will not come, or cannot be told from other things."""
+        self.malformed = self.scope["malformed"] = True
+        self.message_event.set()
+
     def answer(self, status: int, headers: Headers, body: bytes, *, more: bool = False) -> None:
         """Write a head and, unless HTTP forbids one here, a body or its beginning."""
         if self.disconnected:
@@ -91,16 +98,12 @@ class Cycle:
             self._transport.close()
 
     async def serve(self, work: Awaitable[Answer]) -> None:
-        """Send what `work` returns. A client that is told to go gets a moment to read it."""
+        """Send what `work` returns."""
         try:
             status, headers, body = await work
             if self._flow.write_paused and not self.disconnected:
                 await self._flow.drain()
-            closing = _CLOSE in headers
-            self.answer(status, headers, body, more=closing)
-            if closing and not self.disconnected:
-                await discard_body(self.receive)
-                self._finish()
+            self.answer(status, headers, body)
         except Exception:  # noqa: BLE001  the last line of defence
             _log.exception("a request was not answered")
             self._transport.close()
@@ -118,18 +121,18 @@ class Cycle:
         """Return the whole body. Raises GatewayError as `limits.read_body`."""
         if self.more_body:
             return await read_body(self.receive)
-        return bytes(self.body)  # no longer than its Content-Length, which has been looked at
+        return check_body(bytes(self.body))
 
     async def receive(self) -> Message:
         """Return what came of the body since the last call, when something has."""
         if self._expects_continue and not self._transport.is_closing():
             self._transport.write(_CONTINUE)
             self._expects_continue = False
-        if not self.disconnected and not self.response_complete:
+        if not self._over():
             self._flow.resume_reading()
             await self.message_event.wait()
             self.message_event.clear()
-        if self.disconnected or self.response_complete:
+        if self._over():
             return {"type": "http.disconnect"}
         body, self.body = bytes(self.body), bytearray()
         return {"type": "http.request", "body": body, "more_body": self.more_body}
@@ -153,9 +156,15 @@ class Cycle:
         if not more:
             self._finish()
 
+    def _over(self) -> bool:
+        """Whether nothing of the body will come any more."""
+        return self.disconnected or self.response_complete or self.malformed
+
     def _head(self, status: int, headers: Headers) -> bytes:
         """Return status line and headers (RFC 9112 section 2.1)."""
         self._expects_continue = False
+        if self.more_body:  # what comes of it would be taken for the next request
+            self.keep_alive = False
         lines = [*self._default_headers, *headers]
         if _CLOSE in lines:
             self.keep_alive = False
@@ -169,6 +178,4 @@ class Cycle:
     def _finish(self) -> None:
         self.response_complete = True
         self.message_event.set()
-        if not self.keep_alive:
-            self._transport.close()
         self._on_response()

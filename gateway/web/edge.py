@@ -79,9 +79,13 @@ class AccountDoor(NeutralDoor):
         self._keys = keys
 
     def refuse(self, error: GatewayError, request: Request, operation: str | None = None) -> Reply:
-        """Return a refusal; an edge that asks gets one of the statuses it understands."""
+        """Return a refusal; an edge that asks gets one of the statuses it understands.
+
+        What has no method is no question, but garbage behind one.
+        """
         question = _VERIFY.fullmatch(request.path)
-        if question is None or asks_for_verdict(request, question[2] or ""):
+        garbage = not request.method
+        if question is None or garbage or asks_for_verdict(request, question[2] or ""):
             return super().refuse(error, request, operation)
         return refuse_edge(error)
 

@@ -25,9 +25,6 @@ _HOST = re.compile(rb"[A-Za-z0-9._:\[\]-]{1,255}")
 _METHOD_SHOWN = 15  # characters of an unknown method in a log line; an API token has at least 16
 _NO_STORE = (b"cache-control", b"no-store")
 _CLOSE = (b"connection", b"close")
-# Behind these the rest of the request is not read, so the connection cannot serve another.
-_CLOSING = {411, 413, 414, 431}
-
 Answer = tuple[int, Headers, bytes]
 """Status, headers and body, as they go on the wire."""
 
@@ -147,6 +144,7 @@ class Front:
         request, trace = visit.request, visit.trace
         if visit.fault is not None:
             reply = visit.door.refuse(visit.fault, request)
+            reply.headers.append(_CLOSE)
         else:
             report = self._reporter(request.request_id)
             reply = await visit.door.answer(request, read_body, trace, report)
@@ -162,9 +160,7 @@ class Front:
         request = Request(method, path[len(prefix) :], b"", (), _new_id(), None, None, str)
         error = GatewayError(code, message)
         reply = neutral_refusal(error) if door is None else door[1].refuse(error, request)
-        headers = _headers(reply, request.request_id)
-        if _CLOSE not in headers:
-            headers.append(_CLOSE)
+        headers = [*_headers(reply, request.request_id), _CLOSE]
         address = self._proxies.client(peer, ())
         trace = Trace(door[0] if door is not None else None, address=address, refusal=code)
         started = perf_counter()
@@ -210,8 +206,8 @@ class Front:
                 trace.refusal = scope.get("state", {}).get("refusal")
             await send(message)
 
+        fault = _fault(scope)
         try:
-            fault = _fault(scope)
             if fault is not None:
                 raise fault
             await self._rest(scope, receive, send_with_id)
@@ -221,14 +217,11 @@ class Front:
                 error = _internal()
             if status == 0:
                 reply = neutral_refusal(error)
+                reply.headers += [] if fault is None else [_CLOSE]
                 status, headers = reply.status, _headers(reply, request_id)
                 trace.refusal = reply.reason
                 await send({"type": "http.response.start", "status": status, "headers": headers})
-                closing = _CLOSE in headers
-                await send({"type": "http.response.body", "body": reply.body, "more_body": closing})
-                if closing:
-                    await limits.discard_body(receive)
-                    await send({"type": "http.response.body"})
+                await send({"type": "http.response.body", "body": reply.body})
         self._journal.note(request_id, scope["method"], trace, status, started)
 
     def _door(self, path: str) -> tuple[str, tuple[str, Door] | None]:
@@ -272,21 +265,27 @@ def _headers(reply: Reply, request_id: str) -> Headers:
         headers.append((b"content-length", b"%d" % len(reply.body)))
     if not any(name == b"cache-control" for name, _ in reply.headers):
         headers.append(_NO_STORE)
-    if reply.status in _CLOSING:
+    if reply.status == 413 and _CLOSE not in headers:
         headers.append(_CLOSE)
     return headers
 
 
 def _fault(scope: Scope) -> GatewayError | None:
     """Return what is wrong with a head, before anything else is looked at."""
-    if scope["http_version"] not in {"1.1", "1.0"}:  # the parser lets 0.9 and 2.0 pass
+    if scope["http_version"] != "1.1" and not _is_http_1_0(scope):
         return GatewayError(Code.HEADER_INVALID, "this is not a valid HTTP/1.1 request")
     target = len(scope["raw_path"]) + len(scope["query_string"])
     try:
         limits.check_head(target, scope["headers"])
     except GatewayError as error:
         return error
-    return None
+    return limits.malformed_body() if "malformed" in scope else None
+
+
+def _is_http_1_0(scope: Scope) -> bool:
+    """Whether it is, and not 0.9 or 2.0, which the parser lets pass; 1.0 knows no chunks."""
+    names = (name for name, _ in scope["headers"])
+    return scope["http_version"] == "1.0" and b"transfer-encoding" not in names
 
 
 def _server(scope: Scope) -> str:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 from gateway.errors import Code, GatewayError
 
 MAX_BODY = 64 * 1024
+MAX_BODY_SENT = 8 * MAX_BODY  # with its chunk sizes, of which single bytes need 5 bytes each
 MAX_TARGET = 16 * 1024  # path and query; a token in a path has up to 8 KiB
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 32 * 1024
 MAX_HEAD = 64 * 1024  # request line and headers, as far as they are read at all
 PATIENCE = 10.0  # seconds that a head, and then a body, may take to arrive
-LINGER = 1.0  # seconds that a refused client may go on sending
+LINGER = 1.0  # seconds that a client may go on sending behind our last word
+MAX_IGNORED = 16 * 1024 * 1024  # bytes of it
+UNREAD = 30.0  # seconds that answers may wait for a client to read
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
@@ -23,8 +25,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 def check_head(target: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
     """Refuse what need not be read; `target` is the length of path and query in bytes.
 
-    Raises GatewayError: URI_TOO_LONG, HEADERS_TOO_LARGE, BODY_TOO_LARGE, LENGTH_REQUIRED,
-    ENCODING_UNSUPPORTED, HEADER_INVALID.
+    Raises GatewayError: URI_TOO_LONG, HEADERS_TOO_LARGE, BODY_TOO_LARGE,
+    TRANSFER_CODING_UNSUPPORTED, ENCODING_UNSUPPORTED, HEADER_INVALID.
     """
     if target > MAX_TARGET:
         raise too_large(Code.URI_TOO_LONG)
@@ -34,8 +36,9 @@ def check_head(target: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         size += len(name) + len(value)
         if name == b"content-length":
             _check_length(value)
-        elif name == b"transfer-encoding":
-            raise GatewayError(Code.LENGTH_REQUIRED, "send a Content-Length")
+        elif name == b"transfer-encoding" and value.strip(b" \t").lower() != b"chunked":
+            message = "the only transfer coding that is supported is chunked"
+            raise GatewayError(Code.TRANSFER_CODING_UNSUPPORTED, message)
         elif name == b"content-encoding" and value.strip().lower() not in {b"", b"identity"}:
             message = "a compressed body is not supported"
             raise GatewayError(Code.ENCODING_UNSUPPORTED, message)
@@ -65,24 +68,22 @@ async def _whole_body(receive: Receive) -> bytes:
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise GatewayError(Code.BODY_MALFORMED, "the body ended early")
-        body += message.get("body", b"")
-        if len(body) > MAX_BODY:
-            raise too_large(Code.BODY_TOO_LARGE)
+            raise malformed_body()
+        body = check_body(body + message.get("body", b""))
         more = message.get("more_body", False)
     return body
 
 
-async def discard_body(receive: Receive) -> None:
-    """Read what is still sent behind a refusal, for `LINGER` seconds at most.
+def check_body(body: bytes) -> bytes:
+    """Return a body as it is. Raises GatewayError(BODY_TOO_LARGE): one sent by chunks may be."""
+    if len(body) > MAX_BODY:
+        raise too_large(Code.BODY_TOO_LARGE)
+    return body
 
-    A connection closed while its client writes is reset, and the answer is lost with it (RFC 9112
-    section 9.6).
-    """
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(LINGER):
-            while (await receive()).get("more_body"):
-                pass
+
+def malformed_body() -> GatewayError:
+    """Return the refusal of a body that cannot be read to its end."""
+    return GatewayError(Code.BODY_MALFORMED, "the body ended early, or its chunks are malformed")
 
 
 def too_large(code: Code) -> GatewayError:

@@ -5,44 +5,36 @@ plain text and ahead of the answers still due, and takes the body of a request t
 upgrade for something else. Here heads have a cap, a refusal waits for its turn and wears the
 envelope of the door it was sent to, and an offer to upgrade is ignored.
 
+Any parse error ends the connection: nothing more is taken from it, the answers that are due go out,
+and then one refusal (see `gateway.web.ending`).
+
 A request that has arrived whole and can be answered from memory is, without a task of its own.
 Timers are set for who lets us wait, not for each request.
 """
 
 from __future__ import annotations
 
-import asyncio
-import re
 from collections import deque
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from gateway.errors import Code
 from gateway.web.cycle import Cycle
-from gateway.web.limits import LINGER, MAX_HEAD, PATIENCE, too_large
+from gateway.web.ending import EndingProtocol
+from gateway.web.garbled import Refusal, may_tell_more, refuse_garbled, refuse_large
+from gateway.web.limits import LINGER, MAX_BODY, MAX_BODY_SENT, MAX_HEAD, PATIENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Iterable
 
     from gateway.web.front import Front
 
-_REQUEST_LINE = re.compile(rb"\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+) +([^ \r\n]*)( HTTP/1\.[01]\r?\n)?")
-_BEGUN_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+( +[^ \r\n]*( [^\r\n]*)?)?")
-_LONGEST_WAIT = 4096  # bytes of a request line that the parser has given up
 _LONGEST_URL = 65_534  # bytes that httptools can split
 
 
-class _Refusal(NamedTuple):
-    method: str
-    target: str
-    code: Code
-    message: str
-
-
-class CappedProtocol(HttpToolsProtocol):
+class CappedProtocol(EndingProtocol):
     """Refuses heads over `MAX_HEAD` and requests that are not HTTP, in the right envelope."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -56,20 +48,20 @@ class CappedProtocol(HttpToolsProtocol):
         self._idle_since = 0.0
         self._head = b""  # of the request that is being read, up to the cap
         self._head_size: int | None = 0  # None once the headers are complete
-        self._garbled = False  # the parser has given up
-        self._body_due = 0  # bytes, of a request that offered an upgrade
-        self._refusal: _Refusal | None = None  # of the last request that is read
-        self._head_timer: asyncio.TimerHandle | None = None
+        self._head_begun = False  # and has not come to its end
+        self._body_room = 0  # bytes that the body being read may still take on the wire
+        self._offered = b""  # how long the body is of a request that offers an upgrade
+        self._garbled = False  # the parser has given up on a head
+        self._deaf = False  # nothing more is taken for a request
+        self._refusal: Refusal | None = None  # of the last request that is read
 
     def connection_made(self, transport: Any) -> None:
         """Give the first head its time."""
         super().connection_made(transport)
-        self._time_head()
+        self._set_deadline(PATIENCE, self._head_is_late)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clocks, and tell who is still answering."""
-        self._time_head(running=False)
-        self._unset_keepalive_if_required()
+        """Tell who is still answering."""
         if self._current is not None:
             self._current.disconnected = True
             self._current.message_event.set()
@@ -79,10 +71,13 @@ class CappedProtocol(HttpToolsProtocol):
         self.cycle = self._current = None
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser, unless the head has grown over its cap."""
-        if self._refusal is not None:
+        """Feed the parser, unless a head or a body has grown over its cap."""
+        if self._deaf:
+            self._ignore(len(data))
             return
-        if self._head_size is not None:
+        if self._head_size is None:
+            self._body_room -= len(data)
+        else:
             self._head = (self._head + data)[:MAX_HEAD]
             self._head_size += len(data)
         if not self._garbled:
@@ -90,34 +85,49 @@ class CappedProtocol(HttpToolsProtocol):
         self._advance()
         if self._garbled:
             # The rest of a request line that has begun will tell whose envelope is right.
-            if len(self._head) > _LONGEST_WAIT or not _BEGUN_LINE.fullmatch(self._head):
+            if not may_tell_more(self._head):
                 self._refuse_garbled()
-        elif self._head_size:
-            if self._head_size > MAX_HEAD:
-                self._refuse_head()
-            elif self._head_timer is None:
-                self._time_head()
+        else:
+            self._check_size()
+
+    def eof_received(self) -> Any:
+        """Answer what has been asked: the client says that it will ask nothing more."""
+        self._hung_up = True
+        if self._ended:
+            self._close()
+        elif self.cycle is not None and self.cycle.more_body:
+            self._break_off_body()
+        elif self._garbled:
+            self._refuse_garbled()
+        else:
+            self._stop()
+        return True  # or the transport would close before the answers are out
 
     def on_message_begin(self) -> None:
         """Begin with an empty head; the scope is made when it is complete."""
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
+        self._head_begun = True
 
     def on_headers_complete(self) -> None:
-        """Stop counting: what is left is the body, which has a cap of its own."""
-        if len(self.url) > _LONGEST_URL:
-            self._refuse_head()
+        """Stop counting: what is left is the body, which has caps of its own."""
+        if self._deaf or self._offered:
             return
-        self._head, self._head_size = b"", None
-        if self._head_timer is not None:
-            self._time_head(running=False)
-        if self.parser.should_upgrade():
-            lengths = (value for name, value in self.headers if name == b"content-length")
-            self._body_due = int(next(lengths, b"0"))
+        if len(self.url) > _LONGEST_URL:
+            self._stop(refuse_large(self._head, self._seen()))
+            return
         version = self.parser.get_http_version()
+        scope = self._scope(version)
+        if self.parser.should_upgrade():
+            self._offered = _framing(self.headers)
+        self.headers = []  # for trailers, which are no headers
+        self._head, self._head_size, self._head_begun = b"", None, False
+        self._body_room = MAX_BODY_SENT
+        if self._deadline is not None:
+            self._clear_deadline()
         self.cycle = Cycle(
-            self._scope(version),
+            scope,
             self.flow,
             self.transport,
             keep_alive=version != "1.0" and self.parser.should_keep_alive(),
@@ -131,41 +141,48 @@ class CappedProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Keep a piece of a body, unless the request has been answered already."""
-        if self._refusal is None and not self.cycle.response_complete:
+        if not self._deaf and not self.cycle.response_complete:
             self.cycle.take(body)
 
     def on_message_complete(self) -> None:
         """Answer the request if it is its turn, and begin to count anew: another head comes."""
-        if self._body_due == 0 and self._refusal is None:
+        if not self._deaf and not self._offered:
             self._head, self._head_size = b"", 0
+            if self.headers and not self.parser.should_keep_alive():
+                self.cycle.keep_alive = False  # a trailer says so, and the parser believes it
             self.cycle.end()
             self._advance()
 
     def on_response_complete(self) -> None:
-        """Go on with the next request; send a refusal when everything before it is answered."""
+        """Go on with the next request, or end when this was the last one."""
         self.server_state.total_requests += 1
-        self._current = None
+        cycle, self._current = self._current, None
         if self.transport.is_closing():
             return
+        if cycle is not None and not cycle.keep_alive:
+            self._refusal = None
+            self._end()
+            return
         if not self._turns:
+            if self._deaf:
+                self._end()
+                return
             self.flow.resume_reading()
         self._idle_since = self.loop.time()
         if self.timeout_keep_alive_task is None:
             self._time_idleness(self.timeout_keep_alive)
         self._advance()
-        if self._refusal is not None and self.cycle.response_complete:
-            self._send(self._refusal)
 
     def timeout_keep_alive_handler(self) -> None:
         """Close the connection if it has been idle for its time, else look again later."""
         self.timeout_keep_alive_task = None
-        if self._current is not None or self._head_size or self.transport.is_closing():
+        if self._current is not None or self._head_begun or self._deaf:
             return
         left = self._idle_since + self.timeout_keep_alive - self.loop.time()
         if left > 0:
             self._time_idleness(left)
         else:
-            self.transport.close()
+            self._close()
 
     def _time_idleness(self, seconds: float) -> None:
         wake = self.timeout_keep_alive_handler
@@ -207,8 +224,9 @@ class CappedProtocol(HttpToolsProtocol):
         if visit is None:
             self._start(cycle.run(self._front))
             return
-        whole = not cycle.more_body and not self.flow.write_paused
-        if whole and self._front.at_once(visit, bytes(cycle.body), cycle.answer_at_once):
+        whole = not cycle.more_body and len(cycle.body) <= MAX_BODY
+        ready = whole and not self.flow.write_paused
+        if ready and self._front.at_once(visit, bytes(cycle.body), cycle.answer_at_once):
             return
         self._start(cycle.serve(self._front.answer(visit, cycle.read_body)))
 
@@ -217,77 +235,100 @@ class CappedProtocol(HttpToolsProtocol):
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
 
-    def _time_head(self, *, running: bool = True) -> None:
-        """Close the connection of who begins a head, or connects, and does not come to its end."""
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
-        if running:
-            self._head_timer = self.loop.call_later(PATIENCE, self.transport.close)
+    def _head_is_late(self) -> None:
+        """Wait no longer for who connects, or begins a head, and does not come to its end."""
+        if self.flow.read_paused:  # its rest may have come long ago
+            self._set_deadline(PATIENCE, self._head_is_late)
+        else:
+            self._stop()
 
     def _parse(self, data: bytes) -> None:
-        """Feed the parser, past offers to upgrade (RFC 9110 section 7.8).
-
-        The parser takes such a request to end with its headers, so the body is ours to pass on.
-        """
+        """Feed the parser, past offers to upgrade (RFC 9110 section 7.8)."""
         while True:
-            if self._body_due:
-                body, data = data[: self._body_due], data[self._body_due :]
-                self._body_due -= len(body)
-                self.on_body(body)
-                if self._body_due:
-                    return
-                self.on_message_complete()
             try:
+                if self._offered:
+                    self._expect_body()
                 self.parser.feed_data(data)
             except httptools.HttpParserUpgrade as offer:
                 data = data[offer.args[0] :]
-                continue
             except httptools.HttpParserError:
-                self._garbled = True
-            return
+                if self.cycle is not None and self.cycle.more_body:
+                    self._break_off_body()
+                else:
+                    self._garbled = True
+                    self._set_deadline(LINGER, self._refuse_garbled)
+                return
+            else:
+                return
+
+    def _check_size(self) -> None:
+        """Refuse what has grown too large, and give a head that has begun its time."""
+        if self._head_size is None:
+            if self._body_room < 0:
+                self._break_off_body()
+        elif self._head_size > MAX_HEAD:
+            self._stop(refuse_large(self._head, self._seen()))
+        elif self._head_begun and self._deadline is None:
+            self._set_deadline(PATIENCE, self._head_is_late)
+
+    def _expect_body(self) -> None:
+        """Take the body of a request that offered an upgrade.
+
+        The parser took the request to end with its headers. A new one is told of the body.
+        """
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.parser.feed_data(b"POST / HTTP/1.1\r\n" + self._offered + b"\r\n")
+        self._offered, self._head_begun = b"", False
+
+    def _break_off_body(self) -> None:
+        """Refuse a request whose body cannot be read, or whose client has gone before its end."""
+        self.cycle.break_off()
+        self._stop()
 
     def _refuse_garbled(self) -> None:
-        """Answer what the parser refused; a method it does not know is one reason."""
-        line = _REQUEST_LINE.match(self._head)
-        if line is not None and line[3] and not _known(line[1]):
-            self._refuse(line, Code.METHOD_UNKNOWN, "there is no such method")
+        self._stop(refuse_garbled(self._head, self._seen()))
+
+    def _seen(self) -> tuple[bytes, bytes]:
+        """Return method and target of the request that is being read.
+
+        When nothing of them is known, the target is that of the request before, for the envelope.
+        """
+        if self.url:
+            return self.parser.get_method(), self.url
+        return b"", b"" if self.cycle is None else self.cycle.scope["raw_path"]
+
+    def _stop(self, refusal: Refusal | None = None) -> None:
+        """Take no more requests: the answers that are due go out, then `refusal`, if any."""
+        if self._deaf:
+            return
+        self._deaf, self._refusal = True, refusal
+        self._clear_deadline()
+        if self._current is None and not self._turns:
+            self._end()
         else:
-            self._refuse(line, Code.HEADER_INVALID, "this is not a valid HTTP/1.1 request")
+            self.flow.pause_reading()
 
-    def _refuse_head(self) -> None:
-        line = _REQUEST_LINE.match(self._head)
-        in_line = line is not None and line[3] is None
-        error = too_large(Code.URI_TOO_LONG if in_line else Code.HEADERS_TOO_LARGE)
-        self._refuse(line, error.code, error.message)
-
-    def _refuse(self, line: re.Match[bytes] | None, code: Code, message: str) -> None:
+    def _end(self) -> None:
+        """Say the last word."""
+        self._deaf = True
+        self._turns.clear()
         if self._refusal is not None:
-            return
-        method, target = (line[1], line[2]) if line is not None else (b"", self._last_target())
-        self._refusal = _Refusal(method.decode("ascii"), target.decode("latin-1"), code, message)
-        if self.cycle is None or self.cycle.response_complete:
             self._send(self._refusal)
+        self._half_close()
 
-    def _send(self, refusal: _Refusal) -> None:
-        """Say the last word and listen for a moment longer (see `limits.discard_body`)."""
-        if self.transport.is_closing():
-            return
-        status, headers, body = self._front.refuse(
-            *refusal, self.client[0] if self.client else None
-        )
+    def _send(self, refusal: Refusal) -> None:
+        peer = self.client[0] if self.client else None
+        status, headers, body = self._front.refuse(*refusal, peer)
         headers = [*self.server_state.default_headers, *headers]
         lines = b"".join(b"%s: %s\r\n" % header for header in headers)
         self.transport.write(STATUS_LINE[status] + lines + b"\r\n" + body)
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-        self._unset_keepalive_if_required()
-        self.timeout_keep_alive_task = self.loop.call_later(LINGER, self.transport.close)
-
-    def _last_target(self) -> bytes:
-        """Return the target of this request, or of the one before it on this connection."""
-        return self.url or (b"" if self.cycle is None else self.cycle.scope["raw_path"])
 
 
-def _known(method: bytes) -> bool:
-    return method in {b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"TRACE"}
+def _framing(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return the header lines that tell how a body ends; none when there is no body."""
+    return b"".join(
+        b"%s: %s\r\n" % (name, value)
+        for name, value in headers
+        if name == b"transfer-encoding" or (name == b"content-length" and int(value))
+    )

@@ -178,7 +178,7 @@ def asks_for_verdict(request: Request, rest: str) -> bool:
 def refuse_edge(error: GatewayError) -> Reply:
     """Return a refusal that is no verdict, in one of the statuses that every edge understands."""
     reply = neutral_refusal(error)
-    if reply.status >= 500:
+    if reply.status in {500, 503}:
         reply.status = 503
     elif reply.status != 401:
         reply.status = 403

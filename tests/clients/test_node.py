@@ -15,7 +15,7 @@ import pytest
 from tests.clients.environments import HERE, node, node_modules
 from tests.edges.harness import running
 from tests.edges.media import PLAYLIST, make_video
-from tests.player import Player
+from tests.player import Player, sign
 from tests.service import House, Tenant, make_tenant, serve
 from tests.vectors.forge import PLAYBACK, VIDEO
 
@@ -34,8 +34,8 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return stage
 
 
-def run(stage: Path, name: str, told: dict[str, Any]) -> dict[str, str]:
-    """Run a program of node/ and return the tokens that it signed."""
+def run(stage: Path, name: str, told: dict[str, Any]) -> dict[str, Any]:
+    """Run a program of node/ and return what it says, such as the tokens that it signed."""
     program = stage / name
     program.write_bytes((HERE / "node" / name).read_bytes())
     ended = subprocess.run(
@@ -48,8 +48,8 @@ def run(stage: Path, name: str, told: dict[str, Any]) -> dict[str, str]:
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
-    tokens: dict[str, str] = json.loads(ended.stdout)
-    return tokens
+    said: dict[str, Any] = json.loads(ended.stdout)
+    return said
 
 
 def check_plays(player: Player, token: str, subject: str, kid: str) -> None:
@@ -111,3 +111,27 @@ def test_livepeers_samples(
             assert player.ask(f"/hls/video+{PLAYBACK}/{PLAYBACK}/a.ts", header).status_code == 200
         gate = player.gate(f"?account={player.tenant.account_id}", pub=key["publicKey"])
         assert gate.status_code == 200
+
+
+def test_bodies_of_unknown_length(service: Tenant, http: httpx2.Client, stage: Path) -> None:
+    """Node sends them by chunks; the connection stays."""
+    player = Player(http, service.make_account())
+    token = sign(player.make_key())
+    question = json.dumps({"token": token, "subject": VIDEO})
+    account, bearer = player.tenant.account_id, {"Authorization": f"Bearer {player.tenant.token}"}
+    asked = [
+        ("POST", "/api/access-control/signing-key", ["{", "}"]),
+        ("POST", f"/client/v4/accounts/{account}/stream/keys", ["{", "", " ", "}"]),
+        ("POST", f"/accounts/{account}/verify", [question[:9], question[9:50], question[50:]]),
+        ("POST", f"/accounts/{account}/verify", ["{", '"', "oops"]),
+        ("POST", f"/accounts/{account}/verify", list(question)),
+    ]
+    told = [
+        {"method": method, "path": path, "headers": bearer, "parts": parts}
+        for method, path, parts in asked
+    ]
+    said = run(stage, "chunks.mjs", {"url": player.tenant.url, "asked": told})
+    assert [status for status, _ in said["answers"]] == [200, 200, 200, 400, 200]
+    for number in (2, 4):
+        assert json.loads(said["answers"][number][1])["reason"] == "allowed"
+    assert said["connections"] == 1

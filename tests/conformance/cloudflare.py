@@ -84,7 +84,7 @@ CASE = Case(
         Code.BODY_MALFORMED: error(400, 10005),
         Code.BODY_INVALID: error(400, 10005),
         Code.BODY_TOO_LARGE: error(413, 10005),
-        Code.LENGTH_REQUIRED: error(411, 10005),
+        Code.TRANSFER_CODING_UNSUPPORTED: error(501, 10005),
         Code.ENCODING_UNSUPPORTED: error(415, 10005),
         Code.URI_TOO_LONG: error(414, 10005),
         Code.HEADERS_TOO_LARGE: error(431, 10005),

@@ -70,7 +70,7 @@ CASE = Case(
         Code.BODY_MALFORMED: error(400),
         Code.BODY_INVALID: error(422),
         Code.BODY_TOO_LARGE: error(413, "request entity too large"),
-        Code.LENGTH_REQUIRED: error(411),
+        Code.TRANSFER_CODING_UNSUPPORTED: error(501),
         Code.ENCODING_UNSUPPORTED: error(415),
         Code.URI_TOO_LONG: error(414),
         Code.HEADERS_TOO_LARGE: error(431),

@@ -10,7 +10,7 @@ from tests.rawhttp import Answer, Wire, request
 
 # What is sent: headers, query, body; the code it must meet, and the core's message.
 REFUSED = {
-    "chunked": (["Transfer-Encoding: chunked"], "", b"2\r\n{}\r\n0\r\n\r\n", 411),
+    "gzip-by-chunks": (["Transfer-Encoding: gzip, chunked"], "", b"2\r\n{}\r\n0\r\n\r\n", 501),
     "large": (["Content-Length: 65537"], "", b"", 413),
     "long": ([], "?q=" + 16384 * "a", b"", 414),
     "gzip": (["Content-Encoding: gzip", "Content-Length: 2"], "", b"{}", 415),
@@ -19,13 +19,16 @@ REFUSED = {
     "large-header": (["X: " + 32768 * "a"], "", b"", 431),
 }
 CODES = {
-    411: (Code.LENGTH_REQUIRED, "send a Content-Length"),
     413: (Code.BODY_TOO_LARGE, "a request has at most 65536 bytes of body"),
     414: (Code.URI_TOO_LONG, "a request has at most 16384 bytes of path and query"),
     415: (Code.ENCODING_UNSUPPORTED, "a compressed body is not supported"),
     431: (
         Code.HEADERS_TOO_LARGE,
         "a request has at most 32768 bytes and 100 lines of headers",
+    ),
+    501: (
+        Code.TRANSFER_CODING_UNSUPPORTED,
+        "the only transfer coding that is supported is chunked",
     ),
 }
 

@@ -59,9 +59,15 @@ async def nothing(_scope: object, _receive: object, _send: object) -> None:
 class Line:
     """A client's end of a connection."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        connections: set[Any],
+    ) -> None:
         self.reader = reader
         self.writer = writer
+        self.connections = connections  # those that the server has
 
     def say(self, *names: str) -> None:
         self.writer.write(b"".join(request("GET", f"/door/{name}") for name in names))
@@ -97,7 +103,7 @@ async def opened() -> AsyncIterator[Line]:
         async with server:
             reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
             try:
-                yield Line(reader, writer)
+                yield Line(reader, writer, state.connections)
             finally:
                 writer.close()
                 await asyncio.sleep(0.05)
@@ -151,3 +157,57 @@ async def test_a_head_that_we_do_not_read_is_not_late(monkeypatch: pytest.Monkey
         await asyncio.sleep(0.1)
         line.writer.write(head[20:])
         assert [await line.answer() for _ in range(3)] == ["slow", "fast", "other"]
+
+
+async def test_a_head_behind_a_request_in_one_packet_has_its_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As one has that comes in a packet of its own: it is not idle, and it is not late yet."""
+    monkeypatch.setattr("gateway.web.protocol.PATIENCE", KEEP_ALIVE / 2)
+    for name in ("fast", "other"):
+        async with opened() as line:
+            line.writer.write(request("GET", f"/door/{name}") + request("GET", "/door/x")[:20])
+            assert await line.answer() == name
+            assert await line.ended_after() < KEEP_ALIVE / 2 + SLACK / 2
+
+
+async def test_a_late_head_does_not_cut_off_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.web.protocol.PATIENCE", SLOW / 4)
+    async with opened() as line:
+        line.writer.write(request("GET", "/door/slow") + request("GET", "/door/fast")[:20])
+        assert await line.answer() == "slow"
+        assert await line.ended_after() < SLACK
+
+
+async def test_garbage_that_does_not_go_on_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though its line has begun well, and however many requests came before it."""
+    monkeypatch.setattr("gateway.web.protocol.LINGER", KEEP_ALIVE / 2)
+    for before in ([], ["fast"], ["other", "fast"]):
+        async with opened() as line:
+            line.say(*before)
+            assert [await line.answer() for _ in before] == before
+            line.writer.write(b"FROB /do")
+            head = await line.reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 400 ")
+            assert b"\r\nconnection: close\r\n" in head
+
+
+@pytest.mark.parametrize("hangs_up", [True, False])
+async def test_answers_that_nobody_reads_are_not_kept(
+    monkeypatch: pytest.MonkeyPatch, hangs_up: bool
+) -> None:
+    """More of them than the sockets between us hold: the connection is gone after a time."""
+    monkeypatch.setattr("gateway.web.ending.UNREAD", 0.3)
+    monkeypatch.setattr("gateway.web.ending.PATIENCE", 0.3)
+    async with opened() as line:
+        began, asked = time.monotonic(), request("GET", "/door/fast") * 20_000
+        line.writer.write(asked)
+        if hangs_up:
+            line.writer.write_eof()
+        while not line.connections and time.monotonic() < began + 5:
+            await asyncio.sleep(0.01)
+        assert len(line.connections) == 1
+        while line.connections and time.monotonic() < began + 10:
+            await asyncio.sleep(0.05)
+        assert not line.connections
+        line.writer.transport.abort()
