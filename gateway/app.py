@@ -101,14 +101,16 @@ async def open_gateway(
         journal = stack.enter_context(
             open_journal(log, metrics, settings.log_requests, settings.log_addresses)
         )
-        doors = _doors(settings, core, metrics, clock, (simulation or NOTHING).revocation_lag)
+        proxies = Proxies(settings.trusted_proxies, settings.address_header)
+        lag = (simulation or NOTHING).revocation_lag
+        doors = _doors(settings, core, metrics, proxies, clock, lag)
         doors = dict(simulated(doors, simulation))
         health = health_routes(core.database, core.feed, core.pool, simulation)
         front = partial(
             Front,
             log=log,
             journal=journal,
-            proxies=Proxies(settings.trusted_proxies),
+            proxies=proxies,
             public_url=settings.public_url,
         )
         guarded = metrics_routes(metrics, settings.metrics_token)
@@ -203,6 +205,7 @@ def _doors(
     settings: Settings,
     core: _Core,
     metrics: Metrics,
+    proxies: Proxies,
     clock: Callable[[], float],
     revocation_lag: float,
 ) -> dict[str, tuple[str, Door]]:
@@ -215,9 +218,12 @@ def _doors(
         clock=clock,
     )
     policy = Policy(leeway=settings.leeway, max_lifetime=settings.max_lifetime)
-    proxies = Proxies(settings.trusted_proxies)
     verify = VerifyDoor(
-        Verifier(keyring, clock, policy), core.plays, metrics, proxies, settings.country_header
+        Verifier(keyring, clock, policy),
+        core.plays,
+        metrics,
+        proxies,
+        settings.country_header,
     )
     published = PublishedKeys(core.database, settings.jwks_cache_control)
     doors: dict[str, tuple[str, Door]] = {

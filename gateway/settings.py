@@ -54,6 +54,7 @@ class Settings:
     log_requests: str
     log_addresses: str
     trusted_proxies: tuple[Network, ...]
+    address_header: bytes
     country_header: bytes | None
     leeway: float
     max_lifetime: float
@@ -83,6 +84,9 @@ def load_settings(environ: Mapping[str, str], dialects: Iterable[Defaults]) -> S
         log_requests=reader.get("LOG_REQUESTS", _one_of("all", "refused", "none"), "all"),
         log_addresses=reader.get("LOG_ADDRESSES", _one_of("full", "truncated", "none"), "full"),
         trusted_proxies=reader.get("TRUSTED_PROXIES", _networks, _networks("127.0.0.1,::1")),
+        address_header=reader.get(
+            "ADDRESS_HEADER", _one_of("x-forwarded-for", "forwarded"), "x-forwarded-for"
+        ).encode(),
         country_header=reader.get("COUNTRY_HEADER", _header_name, None),
         leeway=reader.get("LEEWAY", _seconds, 5.0),
         max_lifetime=reader.get("MAX_LIFETIME", _lifetime, 7 * 86_400.0),

@@ -14,6 +14,7 @@ Timers are set for who lets us wait, not for each request.
 
 from __future__ import annotations
 
+import socket
 from collections import deque
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from gateway.web.front import Front
 
+_NOBODY = ("0.0.0.0", 0)  # noqa: S104  the address of nobody (RFC 1122 section 3.2.1.3)
 _LONGEST_URL = 65_534  # bytes that httptools can split
 
 
@@ -58,6 +60,9 @@ class CappedProtocol(EndingProtocol):
     def connection_made(self, transport: Any) -> None:
         """Give the first head its time."""
         super().connection_made(transport)
+        # A peer without an address is one on a Unix socket, and trusted; not one that is gone.
+        if self.client is None and transport.get_extra_info("socket").family != socket.AF_UNIX:
+            self.client = _NOBODY
         self._set_deadline(PATIENCE, self._head_is_late)
 
     def connection_lost(self, exc: Exception | None) -> None:
