@@ -224,6 +224,7 @@ def _doors(
         metrics,
         proxies,
         settings.country_header,
+        clock,
     )
     published = PublishedKeys(core.database, settings.jwks_cache_control)
     doors: dict[str, tuple[str, Door]] = {

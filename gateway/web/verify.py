@@ -15,16 +15,18 @@ from gateway.place import AMBIGUOUS, KNOWN_PREFIXES, Place, read_place, read_pre
 from gateway.sightings import Sightings
 from gateway.tokens import Unchecked, Verifier
 from gateway.verdicts import ANY_SUBJECT, Facts, Reason, Refused, Verdict
+from gateway.web.carry import Carry, carry_on, wanted
 from gateway.web.client import Proxies, readable_address
 from gateway.web.exchange import Deferred, Reply, Request, Trace
 from gateway.web.metrics import Metrics
 from gateway.web.neutral import neutral_refusal
-from gateway.web.playback import find_token, original_url, told_urls
+from gateway.web.playback import Found, find_token, original_url, told_urls
 from schemas.verify import VerifyAnswer, VerifyRequest
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(VerifyRequest).decode
 _PREFIX_HEADER = b"x-keyferry-prefix"
+_CARRY_HEADER = b"x-keyferry-carry"
 
 # What a genuine token is refused for is 403; what makes it no token of ours is 401.
 _FORBIDDEN = frozenset(
@@ -51,6 +53,7 @@ class _Asked(NamedTuple):
 
     token: str
     facts: Facts
+    carry: Carry | None
 
 
 class VerifyDoor:
@@ -67,12 +70,14 @@ class VerifyDoor:
         metrics: Metrics,
         proxies: Proxies,
         country_header: bytes | None,
+        clock: Callable[[], float],
     ) -> None:
         self._verifier = verifier
         self._plays = plays
         self._metrics = metrics
         self._proxies = proxies
         self._country_header = country_header
+        self._clock = clock
 
     async def answer(
         self,
@@ -89,7 +94,7 @@ class VerifyDoor:
         if isinstance(asked, Verdict):
             return self._reply(asked, trace)
         verdict = await self._verifier.verify(account_id, asked.token, asked.facts)
-        return self._reply(verdict, trace, asked.facts.place)
+        return self._reply(verdict, trace, asked)
 
     def at_once(
         self, account_id: UUID, rest: str, request: Request, trace: Trace
@@ -100,13 +105,12 @@ class VerifyDoor:
         asked = self._asked(request, rest, trace)
         if isinstance(asked, Verdict):
             return self._reply(asked, trace)
-        place = asked.facts.place
         found = self._verifier.verify_warm(account_id, asked.token, asked.facts)
         if isinstance(found, Unchecked):
             return Deferred(
-                found.check, lambda genuine: self._reply(found.verdict(genuine), trace, place)
+                found.check, lambda genuine: self._reply(found.verdict(genuine), trace, asked)
             )
-        return None if found is None else self._reply(found, trace, place)
+        return None if found is None else self._reply(found, trace, asked)
 
     def _asked(self, request: Request, rest: str, trace: Trace) -> _Asked | Verdict:
         """Return the token and the play that an edge asks about, or why there are none."""
@@ -126,7 +130,7 @@ class VerifyDoor:
             country=self._country(request),
             download=place is not None and "downloads" in place.names,
         )
-        return _Asked(found.token, facts)
+        return _Asked(found.token, facts, self._carry(request, url, found, place))
 
     async def _explain(self, account_id: UUID, body: bytes, trace: Trace) -> Reply:
         asked = _read_question(body)
@@ -141,9 +145,13 @@ class VerifyDoor:
         self._note(verdict, trace)
         return Reply(200, _encode(_shown(verdict)))
 
-    def _reply(self, verdict: Verdict, trace: Trace, place: Place | None = None) -> Reply:
+    def _reply(self, verdict: Verdict, trace: Trace, asked: _Asked | None = None) -> Reply:
         self._note(verdict, trace)
-        return _edge_reply(verdict, place)
+        reply = _edge_reply(verdict, None if asked is None else asked.facts.place)
+        carry = None if asked is None else asked.carry
+        if carry is not None and verdict.allowed and verdict.expires is not None:
+            carry_on(reply, carry, int(verdict.expires - self._clock()))
+        return reply
 
     def _note(self, verdict: Verdict, trace: Trace) -> None:
         trace.verdict = verdict
@@ -162,6 +170,13 @@ class VerifyDoor:
             return read_place(url, read_prefixes(added))
         except ValueError:  # what the edge serves cannot be known
             return AMBIGUOUS
+
+    def _carry(self, request: Request, url: str, found: Found, place: Place | None) -> Carry | None:
+        """Return how the token is to be carried on, if a trusted proxy asks for that."""
+        asked = request.listed(_CARRY_HEADER)
+        if asked is None or not self._proxies.trusts(request.peer):
+            return None
+        return wanted(asked, request.method, url, found, place)
 
     def _country(self, request: Request) -> str | None:
         """Believe the country header of a trusted proxy, which is who speaks to us."""
