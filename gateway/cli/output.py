@@ -43,7 +43,7 @@ def sheet(entry: Entry) -> Iterable[str]:
         if isinstance(value, list) and value and isinstance(value[0], dict):
             yield from ("", click.style(name, bold=True), *_table(value, ()))
         elif isinstance(value, list) and value:
-            yield f"{name:{width}}  {', '.join(value)}"
+            yield f"{name:{width}}  {', '.join(map(text, value))}"
 
 
 def _table(entries: Sequence[Entry], columns: Sequence[str]) -> Iterable[str]:

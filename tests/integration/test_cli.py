@@ -26,6 +26,7 @@ import httpx2
 import pytest
 
 from gateway.cli.group import main
+from gateway.storage.migrate import LATEST
 
 REPOSITORY = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "gateway"]
@@ -455,11 +456,11 @@ def test_production_from_nothing_to_serving(base: Path, dsn: str) -> None:
     for command in (["serve", "--port", "0"], ["account", "list"]):
         assert "lacks migration 1" in refused(run(*command))
         assert "keyferry migrate" in refused(run(*command))
-    applied = json.loads(run("migrate", "--output", "json").stdout)
-    assert applied == {
-        "applied": [*range(1, applied["version"] + 1)],
-        "version": applied["version"],
-    }
+    versions = [*range(1, LATEST + 1)]
+    migrated = run("migrate")
+    assert (migrated.returncode, migrated.stderr) == (0, "")
+    assert migrated.stdout == f"version  {LATEST}\napplied  {', '.join(map(str, versions))}\n"
+    assert run("migrate").stdout == f"version  {LATEST}\n"
     assert json.loads(run("migrate", "--output", "json").stdout)["applied"] == []
     made = run("account", "create", "A", "--email", "a@example.com", "--output", "json")
     account = json.loads(made.stdout)["id"]
