@@ -20,6 +20,15 @@ from gateway.model import Algorithm, Network
 PREFIX = "KEYFERRY_"
 T = TypeVar("T")
 
+# What Kubernetes tells every container of a Service called keyferry or keyferry-ANYTHING, and
+# what our own load tests are told by.
+_FOREIGN = re.compile(
+    rf"{PREFIX}(\w+_)?SERVICE_(HOST|PORT(_\w+)?)"
+    rf"|{PREFIX}(\w+_)?PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?"
+    rf"|{PREFIX}LOAD_\w+"
+)
+_FOREIGN_PORT = re.compile(rf"{PREFIX}(\w+_)?PORT=(tcp|udp|sctp)://.*", re.DOTALL)
+
 
 class Defaults(Protocol):
     """What a dialect says about its keys when the deployment says nothing."""
@@ -106,8 +115,9 @@ class _Reader:
     """Reads one setting after the other and collects what is wrong with them."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        self._config = Config(environ=Environ(dict(environ)), env_prefix=PREFIX)
-        self._unread = {name for name in environ if name.startswith(PREFIX)}
+        ours = {name: text for name, text in environ.items() if not _is_foreign(name, text)}
+        self._config = Config(environ=Environ(ours), env_prefix=PREFIX)
+        self._unread = {name for name in ours if name.startswith(PREFIX)}
         self._faults: list[str] = []
 
     def get(self, name: str, cast: Callable[[str], T], default: T) -> T:
@@ -125,6 +135,14 @@ class _Reader:
         unknown = [f"{name} is not a setting" for name in sorted(self._unread)]
         if self._faults or unknown:
             raise SettingsError(self._faults + unknown)
+
+
+def _is_foreign(name: str, text: str) -> bool:
+    """Whether a variable with our prefix is somebody else's.
+
+    Of a Service called keyferry-metrics it may even have the name of a setting.
+    """
+    return bool(_FOREIGN.fullmatch(name) or _FOREIGN_PORT.fullmatch(f"{name}={text}"))
 
 
 def _policy(reader: _Reader, dialect: Defaults) -> KeyPolicy:
