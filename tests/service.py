@@ -26,6 +26,7 @@ from gateway.storage.embedded import embedded_postgres
 from gateway.storage.migrate import migrate
 
 T = TypeVar("T")
+PROGRAM = (sys.executable, "-m", "gateway")
 ALL_SCOPES = [scope.value for scope in Scope]
 # A create waits long for its key pair: several servers fill their stocks on the same processors.
 _SETTINGS = {
@@ -150,21 +151,21 @@ def serve_alone(
     settings: Mapping[str, str],
     options: Sequence[str],
     *,
-    launcher: Sequence[str] = (),
+    program: Sequence[str] = PROGRAM,
     pass_fds: Sequence[int] = (),
+    cwd: Path | None = None,
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Run `keyferry serve` on whatever settings and options say; likewise.
-
-    A `launcher` is a command that ends in becoming the one that it is given.
-    """
+    """Run `keyferry serve` on whatever settings and options say; likewise."""
     environ = {name: text for name, text in os.environ.items() if not name.startswith("KEYFERRY_")}
     environ |= {**_SETTINGS, **settings}
     where = () if "--listen" in options else ("--port", "0")
-    command = [*launcher, sys.executable, "-m", "gateway", "serve", *where, *options]
+    command = [*program, "serve", *where, *options]
     begin = log.stat().st_size if log.exists() else 0
     with (
         log.open("ab") as errors,
-        subprocess.Popen(command, env=environ, stderr=errors, pass_fds=pass_fds) as process,
+        subprocess.Popen(
+            command, env=environ, stderr=errors, pass_fds=pass_fds, cwd=cwd
+        ) as process,
     ):
         try:
             yield _ready(log, begin, process)["url"], process

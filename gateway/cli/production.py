@@ -105,7 +105,8 @@ async def _serve(
 async def _supervise(wish: Wish, settings: Settings, listeners: Sequence[Listener]) -> None:
     """Run `wish.workers` processes of this command that listen where we do."""
     log = start_log(settings)
-    command = [sys.executable, "-m", "gateway", "serve"]
+    # Python would look for modules in the working directory first, whoever may write there.
+    command = [sys.executable, "-P", "-m", "gateway", "serve"]
     if wish.simulate is not None:
         command.append(f"--simulate={wish.simulate}")
     where = _where(listeners)

@@ -21,7 +21,7 @@ import httpx2
 import pytest
 
 from tests.integration.test_workers import workers
-from tests.service import House, Tenant, make_tenant, places, serve_alone
+from tests.service import PROGRAM, House, Tenant, make_tenant, places, serve_alone
 
 # Becomes a command whose descriptors from 3 on are the ones named, as systemd starts a service.
 ACTIVATION = """
@@ -71,6 +71,7 @@ def activated(house: House, folder: Path, count: int) -> Iterator[Open]:
             each.listen()
         numbers = [fcntl.fcntl(each, fcntl.F_DUPFD, HIGH) for each in passed]
         names = "keyferry-edge:keyferry.socket:keyferry.socket"
+        activation = [sys.executable, "-c", ACTIVATION, ",".join(map(str, numbers)), names]
         listens = [
             "edge=[::1]:0",
             "127.0.0.1:0",
@@ -84,7 +85,7 @@ def activated(house: House, folder: Path, count: int) -> Iterator[Open]:
             folder / "log",
             {"KEYFERRY_DATABASE_URL": house.dsn},
             [*options, "--workers", str(count)],
-            launcher=[sys.executable, "-c", ACTIVATION, ",".join(map(str, numbers)), names],
+            program=[*activation, *PROGRAM],
             pass_fds=numbers,
         )
         url, process = stack.enter_context(served)

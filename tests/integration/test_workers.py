@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import httpx2
 import psutil
 import pytest
 
-from tests.service import House, Tenant, make_tenant, serve
+from tests.service import House, Tenant, make_tenant, serve, serve_alone
 
 SECRET = "metrics-token-for-tests"
 AUTH = {"Authorization": f"Bearer {SECRET}"}
@@ -123,3 +124,18 @@ def test_workers_stop_when_their_supervisor_is_killed(house: House, tmp_path: Pa
         crew = workers(process)
         os.kill(process.pid, signal.SIGKILL)
         assert not psutil.wait_procs(crew, timeout=15)[1]
+
+
+def test_nothing_in_the_working_directory_is_run(house: House, tmp_path: Path) -> None:
+    """As the command does, and as `python -m` would not."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    for name in ("gateway", "uvicorn", "adapters", "sitecustomize"):
+        (folder / f"{name}.py").write_text(f"open('was-run-{name}', 'w'); raise SystemExit(9)\n")
+    settings = {"KEYFERRY_DATABASE_URL": house.dsn}
+    command = [str(Path(sys.executable).parent / "keyferry")]
+    workers = ["--workers", "2"]
+    served = serve_alone(tmp_path / "log", settings, workers, program=command, cwd=folder)
+    with served as (url, _):
+        assert httpx2.get(f"{url}/healthz").status_code == 200
+    assert not list(folder.glob("was-run-*"))
