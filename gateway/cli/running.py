@@ -20,6 +20,9 @@ from gateway.storage.database import DEADLINE
 from gateway.storage.embedded import EmbeddedError
 
 T = TypeVar("T")
+_READ_ONLY = (
+    "it takes no writes; it is a standby, or default_transaction_read_only is on for this role"
+)
 
 
 class Misconfigured(click.ClickException):
@@ -98,4 +101,6 @@ def reason_of(error: GatewayError, place: str = "") -> str:
     if error.code is not Code.UNAVAILABLE or error.__cause__ is None:
         return error.message
     cause = str(error.__cause__) or f"no answer within {DEADLINE} s"
+    if isinstance(error.__cause__, asyncpg.TargetServerAttributeNotMatched):
+        cause = _READ_ONLY
     return f"cannot use the database{place and ' at ' + place}: {cause}"

@@ -45,7 +45,8 @@ _CUT_OFF = (OSError, asyncpg.PostgresConnectionError)
 
 # What the driver and the operating system say when the server is away, starting, stopping,
 # full, failing, being restored, or has become a standby; or when it has ended a transaction that
-# another one stood in the way of. The statement may or may not have been carried out.
+# another one stood in the way of; or that our role lacks a right, which /readyz names. The
+# statement may or may not have been carried out.
 _AWAY = (
     *_CUT_OFF,
     asyncpg.InterfaceError,
@@ -56,6 +57,7 @@ _AWAY = (
     asyncpg.InvalidTransactionStateError,
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
+    asyncpg.InsufficientPrivilegeError,
     asyncpg.InternalClientError,
 )
 _TEXT_REFUSED = (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError)

@@ -10,7 +10,8 @@ import pytest
 from tests.bystander import Bystander, meet, unharmed
 from tests.minting import MASTER_KEY
 from tests.player import Player
-from tests.service import House, Tenant, serve
+from tests.postgres import Postgres, fresh_postgres
+from tests.service import House, Tenant, open_folder, serve
 from tests.vectors.forge import TestKey
 
 # Nothing that the doors of verification, minting and the gate look at is as by default.
@@ -69,3 +70,10 @@ def equipped_url(house: House, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def equipped(player: Player, equipped_url: str) -> Player:
     """The same tenant at that server."""
     return player.at(equipped_url)
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL with nothing in it, whose roles have passwords."""
+    with open_folder() as folder, fresh_postgres(folder / "postgres") as server:
+        yield server
