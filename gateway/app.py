@@ -28,6 +28,7 @@ from gateway.keys import KeyManager
 from gateway.lag import lagging
 from gateway.minting import Minter
 from gateway.plays import Policy
+from gateway.sealed import SealedKeys
 from gateway.settings import Settings
 from gateway.sightings import Sightings, open_sightings
 from gateway.simulation import NOTHING, Simulation
@@ -38,7 +39,7 @@ from gateway.tokens import Verifier
 from gateway.web.client import Proxies
 from gateway.web.edge import AccountDoor, KeyDoor
 from gateway.web.front import Door, Front
-from gateway.web.health import health_routes
+from gateway.web.health import Readiness, health_routes
 from gateway.web.journal import open_journal
 from gateway.web.jwks import PublishedKeys
 from gateway.web.logs import Log, describe
@@ -105,7 +106,10 @@ async def open_gateway(
         lag = (simulation or NOTHING).revocation_lag
         doors = _doors(settings, core, metrics, proxies, clock, lag)
         doors = dict(simulated(doors, simulation))
-        health = health_routes(core.database, core.feed, core.pool, simulation)
+        sealed = SealedKeys(core.database, settings.master_key)
+        readiness = Readiness(core.database, core.feed, core.pool, sealed, log)
+        await readiness.look()  # the log tells at the start what a node will not be able to do
+        health = health_routes(readiness, simulation)
         front = partial(
             Front,
             log=log,

@@ -16,6 +16,7 @@ from gateway.crypto import PrivateKey, load_private, seal, unseal
 from gateway.errors import Code, GatewayError
 from gateway.keypool import KeyPool
 from gateway.model import Algorithm
+from gateway.sealed import sealing_context
 from gateway.storage.database import STATEMENTS, Database
 from gateway.storage.feed import Feed
 from gateway.storage.memory import Memory
@@ -119,7 +120,7 @@ class Minter:
     async def _create(self, account_id: UUID, request_id: str) -> None:
         master_key = self._require_master_key()
         pair = await self._pool.take(Algorithm.RS256, account_id, self._pool_wait)
-        sealed = seal(master_key, pair.pkcs8_pem, _context(account_id, pair.id))
+        sealed = seal(master_key, pair.pkcs8_pem, sealing_context(account_id, pair.id))
         await self._database.fetchrow(
             STATEMENTS.add_minting_key.sql,
             account_id,
@@ -137,7 +138,7 @@ class Minter:
             return None
         master_key = self._require_master_key()
         try:
-            pem = unseal(master_key, row["sealed"], _context(account_id, row["id"]))
+            pem = unseal(master_key, row["sealed"], sealing_context(account_id, row["id"]))
         except ValueError:
             message = (
                 "KEYFERRY_MASTER_KEY is not the one that sealed this account's minting key: "
@@ -157,8 +158,3 @@ def _mint(
     key_id: UUID, algorithm: Algorithm, payload: Payload, sign: Callable[[bytes], bytes]
 ) -> str:
     return sign_token({"alg": algorithm, "kid": key_id.hex}, payload(key_id), sign)
-
-
-def _context(account_id: UUID, key_id: UUID) -> bytes:
-    """Bind a sealed key to its place: moved to another row it cannot be opened."""
-    return account_id.bytes + key_id.bytes

@@ -26,6 +26,7 @@ _BEST = {
     "published_key": "signing_keys_pkey",
     "list_keys": "signing_keys_live",
     "page_keys": "signing_keys_live",
+    "sealed_keys": "signing_keys_minting",
 }
 
 
@@ -97,6 +98,7 @@ def _hot(town: Town) -> dict[str, tuple[object, ...]]:
         "published_keys": (account,),
         "published_key": (key,),
         "minting_key": (account,),
+        "sealed_keys": (account, 100),
     }
 
 

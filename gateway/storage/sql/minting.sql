@@ -35,3 +35,9 @@ WITH old AS (
 )
 SELECT id, pg_notify('keyferry', 'minting ' || account_id), pg_notify('keyferry', 'key ' || id)
 FROM old;
+
+-- name: sealed_keys
+-- The keys that accounts mint with, by account. $1 first account, $2 how many at most
+SELECT account_id, id, sealed FROM signing_keys
+WHERE account_id >= $1::uuid AND sealed IS NOT NULL AND deleted_at IS NULL
+ORDER BY account_id LIMIT $2::int;
