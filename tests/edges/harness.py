@@ -109,8 +109,10 @@ def running(
 ) -> Iterator[Edge]:
     """Run `edge` in `folder`, before the files in `media` or the origin that serves them.
 
-    `options` are more of those that `render` takes; `origin` may be among them.
+    It writes to a file, or else to what `output` is. Other `options` are more of those that
+    `render` takes; `origin` may be among them.
     """
+    output = options.pop("output", None)
     kind = kind_of(edge)
     files = kind in SERVE_FILES and "origin" not in options
     place = {"root": str(media)} if files else {"origin": origin_url}
@@ -125,15 +127,16 @@ def running(
     )
     write(edge, folder, text)
     log = folder / "log"
+    (folder / "access.log").symlink_to(log)  # where nginx logs
     with (
-        log.open("ab") as output,
+        log.open("ab") as file,
         subprocess.Popen(
             [str(binary(edge)), *_COMMANDS[edge][1]],
             cwd=folder,
             env=_environment(folder),
             stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
+            stdout=output or file,
+            stderr=output or file,
         ) as process,
         httpx2.Client(trust_env=False, timeout=20, verify=trusted) as client,
     ):
