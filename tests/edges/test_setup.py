@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
+import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import jwt
 import pytest
 
 from tests.edges.certificate import write_certificate
@@ -82,3 +84,23 @@ def test_it_gives_nothing_over_plain_http(edge: Edge, stage: Stage, key: Key) ->
             pass
     assert stage.mine.segment not in answer
     assert b" 200 " not in answer
+
+
+def test_keyferry_believes_it(edge: Edge, stage: Stage, key: Key) -> None:
+    """Address and country go all the way from a trusted peer of the edge into access rules."""
+    rules = [
+        {"type": "ip.src", "action": "block", "ip": ["203.0.113.0/24"]},
+        {"type": "ip.geoip.country", "action": "allow", "country": ["BG"]},
+        {"type": "any", "action": "block"},
+    ]
+    claims = {"sub": stage.mine.id, "exp": int(time.time()) + 600, "accessRules": rules}
+    token = jwt.encode(claims, key.pem, "RS256", {"kid": key.id})
+    target = f"/{stage.mine.id}/seg0.ts?token={token}"
+    for address, country, status in (
+        ("198.51.100.7", "BG", 200),
+        ("203.0.113.7", "BG", 403),
+        ("198.51.100.7", "DE", 403),
+        ("198.51.100.7", "", 403),
+    ):
+        told = {"X-Forwarded-For": address, COUNTRY: country}
+        assert edge.ask(target, told).status_code == status, (address, country)
