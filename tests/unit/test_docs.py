@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import click
 import pytest
@@ -22,8 +22,11 @@ from adapters import find_dialects
 from gateway import settings
 from gateway.app import _Core, _watch
 from gateway.cli.group import main
+from gateway.edges import EDGES
 from gateway.errors import Code
+from gateway.storage.condition import State
 from gateway.verdicts import EXPLANATIONS, Reason, Verdict
+from gateway.web.health import Status
 from gateway.web.metrics import Metrics
 from gateway.web.neutral import STATUSES
 from gateway.web.verify import _status
@@ -141,6 +144,21 @@ def test_no_setting_is_made_up() -> None:
     known = {settings.PREFIX + name for name in names_of_settings()}
     told = set(re.findall(r"\bKEYFERRY_(?!LOAD_)[A-Z_]+[A-Z]\b", TEXT))  # LOAD_: of k6 scripts
     assert told <= known
+
+
+@pytest.mark.parametrize("edge", EDGES)
+def test_every_edge_has_a_command_for_a_service_manager(edge: str) -> None:
+    text = (ROOT / "docs" / "edges.md").read_text()
+    section = text.split(f"\n## {edge}\n")[1].split("\n## ")[0]
+    command = re.search(r"^- As a service: `ExecStart=(\S+) .*foreground", section, re.MULTILINE)
+    assert command is not None
+    assert Path(command[1]).name == edge
+
+
+def test_every_answer_of_readyz_is_explained() -> None:
+    text = (ROOT / "docs" / "operation.md").read_text()
+    rows = set(re.findall(r"^\| `([a-z-]+)` \| (?!-)", text, re.MULTILINE))
+    assert rows - {"status", "database"} == {*get_args(Status), *get_args(State)}
 
 
 def test_links_between_pages_lead_somewhere() -> None:
