@@ -209,11 +209,19 @@ def _inherited(name: str, environ: Mapping[str, str]) -> list[int]:
         return [int(name)]
     if environ.get("LISTEN_PID") != str(os.getpid()):
         raise ValueError("no service manager has passed sockets to this process")
-    names = environ.get("LISTEN_FDNAMES", "").split(":")
+    names = _passed_names(environ)
     numbers = [_FIRST_FD + place for place, known in enumerate(names) if known == name]
     if not numbers:
-        raise ValueError(f"no socket of this name was passed, but {', '.join(names)}")
+        raise ValueError(f"no socket of this name was passed, but {', '.join(names) or 'none'}")
     return numbers
+
+
+def _passed_names(environ: Mapping[str, str]) -> list[str]:
+    """Return the name of each descriptor that was passed; "unknown" without names, as systemd."""
+    count = environ.get("LISTEN_FDS", "")
+    passed = int(count) if count.isdecimal() else 0
+    names = environ.get("LISTEN_FDNAMES", "")
+    return (names.split(":") if names else ["unknown"] * passed)[:passed]
 
 
 @contextmanager

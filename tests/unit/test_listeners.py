@@ -181,6 +181,17 @@ def test_a_passed_socket_is_found_by_its_name_and_by_its_number() -> None:
     assert refusals("fd:one", environ=me | {"LISTEN_PID": "1"}) == [
         "cannot listen on fd:one: no service manager has passed sockets to this process"
     ]
+    assert refusals("fd:three", environ=me | {"LISTEN_FDS": "1"}) == [
+        "cannot listen on fd:three: no socket of this name was passed, but one"
+    ]
+    del me["LISTEN_FDNAMES"]
+    assert refusals("fd:three", environ=me) == [
+        "cannot listen on fd:three: no socket of this name was passed, but unknown, unknown"
+    ]
+    for none in ("0", "", "-1", "many"):
+        assert refusals("fd:three", environ=me | {"LISTEN_FDS": none}) == [
+            "cannot listen on fd:three: no socket of this name was passed, but none"
+        ]
     with socket.create_server(("127.0.0.1", 0)) as passed:
         number = os.dup(passed.fileno())
         with opened([read_listen(f"edge=fd:{number}")], {}) as (listener,):
