@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -109,13 +110,24 @@ async def _supervise(wish: Wish, settings: Settings, listeners: Sequence[Listene
     command = [sys.executable, "-P", "-m", "gateway", "serve"]
     if wish.simulate is not None:
         command.append(f"--simulate={wish.simulate}")
-    where = _where(listeners)
+    started = False
+
+    def tell_ready() -> None:
+        nonlocal started
+        started = True
+        log.info("ready", **_where(listeners), workers=wish.workers)
+
     with shared_metrics() as folder:
         async with _database(wish, settings, log) as dsn:
             environ = {**os.environ, _EXTERNAL[0]: dsn, SHARED: folder}
             ended = partial(dead, folder)
             crew = workers.Workers(command, environ, wish.workers, listeners, log, ended)
-            await crew.run(lambda: log.info("ready", **where, workers=wish.workers))
+            try:
+                await crew.run(tell_ready)
+            except asyncio.CancelledError:  # told to stop; to a service manager that is no failure
+                if not started:
+                    raise
+    log.info("stopped")
 
 
 async def _work(
