@@ -43,6 +43,7 @@ from gateway.web.health import Readiness, health_routes
 from gateway.web.journal import open_journal
 from gateway.web.jwks import PublishedKeys
 from gateway.web.logs import Log, describe
+from gateway.web.mediamtx import MediaMtx
 from gateway.web.metrics import Metrics, metrics_routes, open_metrics, open_metrics_route
 from gateway.web.neutral import neutral_refusal
 from gateway.web.simulate import simulated
@@ -235,7 +236,8 @@ def _doors(
         dialect.prefix: (dialect.name, DialectDoor(dialect, services, core.authenticator))
         for dialect in find_dialects()
     }
-    doors["/accounts"] = ("neutral", AccountDoor(verify, published))
+    mediamtx = MediaMtx(verify, core.authenticator, proxies)
+    doors["/accounts"] = ("neutral", AccountDoor(verify, mediamtx, published))
     doors["/keys"] = ("neutral", KeyDoor(published))
     return doors
 

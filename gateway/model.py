@@ -40,6 +40,7 @@ class Scope(StrEnum):
     KEYS_READ = "keys:read"
     KEYS_WRITE = "keys:write"
     TOKENS_WRITE = "tokens:write"
+    MEDIA_PUBLISH = "media:publish"
 
 
 @dataclass(frozen=True, slots=True)

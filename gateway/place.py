@@ -111,13 +111,29 @@ def read_place(path: str, prefixes: Prefixes = KNOWN_PREFIXES) -> Place:
     return Place("/".join(parts[:at]), segment, rest, subject, suffix, names, prefixes)
 
 
-def _find(names: list[str], prefixes: Prefixes) -> tuple[int, str, str]:
-    """Return which of the segments has the id, the id, and its suffix."""
-    at = 1
+def read_stream(path: str, prefixes: Prefixes) -> str:
+    """Return the id in the path of a live stream, "" where none is left behind a prefix.
+
+    Such a path is percent-decoded and begins without a slash, and nobody maps it to another: so
+    the whole segment is the id, and streams called `a`, `a.m3u8` and `video+a` stay apart. Raises
+    Refused(PATH_AMBIGUOUS) as paths of URLs do.
+    """
+    names = path_segments("/" + quote(path))
+    at = _behind_prefix(names, prefixes)
+    return names[at] if at < len(names) else ""
+
+
+def _behind_prefix(names: list[str], prefixes: Prefixes) -> int:
+    """Return which of the segments is the first one after the longest known prefix."""
     for prefix in prefixes.get(names[1], ()) if len(names) > 1 else ():
         if tuple(names[1 : 1 + len(prefix)]) == prefix:
-            at += len(prefix)
-            break
+            return 1 + len(prefix)
+    return 1
+
+
+def _find(names: list[str], prefixes: Prefixes) -> tuple[int, str, str]:
+    """Return which of the segments has the id, the id, and its suffix."""
+    at = _behind_prefix(names, prefixes)
     if at >= len(names):
         return at, "", ""
     found = names[at].removeprefix(_MARK)

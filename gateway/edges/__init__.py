@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from typing import Final, NamedTuple, Unpack
@@ -47,6 +48,24 @@ def render(edge: str, **options: Unpack[Options]) -> str:
     if site.keyferry.socket and not _EDGES[edge].asks_over_sockets:
         raise ValueError(f"{edge} cannot ask over a Unix socket: Keyferry should have a URL")
     return _environment().get_template(_EDGES[edge].template).render(vars(site))
+
+
+def render_mediamtx(account: str, keyferry: str, prefix: Sequence[str], **others: object) -> str:
+    """Return the lines with which MediaMTX asks Keyferry.
+
+    It serves viewers by itself, so no option of an edge fits but these. Raises ValueError as
+    `render` does.
+    """
+    for name, value in others.items():
+        if value is not None and value != ():
+            raise ValueError(
+                f"mediamtx takes no {name.replace('_', '-')}: only account, keyferry and prefix"
+            )
+    site = read_site({"account": account, "keyferry": keyferry, "listen": "1", "prefix": prefix})
+    if site.keyferry.socket:
+        raise ValueError("mediamtx cannot ask over a Unix socket: Keyferry should have a URL")
+    query = f"?prefix={','.join(site.prefixes)}" if site.prefixes else ""
+    return _environment().get_template("mediamtx.yml").render(vars(site), query=query)
 
 
 def companions(edge: str) -> dict[str, str]:

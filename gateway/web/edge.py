@@ -4,6 +4,7 @@
 |---|---|
 | any `/accounts/{account_id}/verify[/...]` | 200, 401, 403 or 503 with `X-Auth-*` headers |
 | `POST /accounts/{account_id}/verify` with JSON, no URL said | 200 and the whole verdict |
+| `POST /accounts/{account_id}/mediamtx` | 200 or 401, as MediaMTX asks |
 | `GET /accounts/{account_id}/jwks.json` | the account's live and enabled keys |
 | `GET /keys/{kid}/jwks.json`, `GET /keys/{kid}.pem` | one key |
 """
@@ -19,6 +20,7 @@ from gateway.errors import Code, GatewayError
 from gateway.model import read_id
 from gateway.web.exchange import Deferred, Reply, Request, Trace
 from gateway.web.jwks import METHODS, PublishedKeys
+from gateway.web.mediamtx import MediaMtx
 from gateway.web.neutral import neutral_refusal
 from gateway.web.verify import VerifyDoor, asks_for_verdict, refuse_edge
 
@@ -57,13 +59,14 @@ class NeutralDoor(ABC):
     def refuse(
         self,
         error: GatewayError,
-        request: Request,  # noqa: ARG002  other doors look at it
+        request: Request,
         operation: str | None = None,  # noqa: ARG002
     ) -> Reply:
         """Return a refusal."""
         reply = neutral_refusal(error)
         if reply.status == 405:
-            reply.headers.append((b"allow", ", ".join(METHODS).encode()))
+            allowed = ["POST"] if request.path.endswith("/mediamtx") else METHODS
+            reply.headers.append((b"allow", ", ".join(allowed).encode()))
         return reply
 
     @abstractmethod
@@ -74,8 +77,9 @@ class NeutralDoor(ABC):
 class AccountDoor(NeutralDoor):
     """Answers below `/accounts`."""
 
-    def __init__(self, verify: VerifyDoor, keys: PublishedKeys) -> None:
+    def __init__(self, verify: VerifyDoor, mediamtx: MediaMtx, keys: PublishedKeys) -> None:
         self._verify = verify
+        self._mediamtx = mediamtx
         self._keys = keys
 
     def refuse(self, error: GatewayError, request: Request, operation: str | None = None) -> Reply:
@@ -112,6 +116,11 @@ class AccountDoor(NeutralDoor):
             below = question[2] or ""
             return await self._verify.answer(account_id, below, request, read_body, trace)
         account, _, below = request.path[1:].partition("/")
+        if below == "mediamtx":
+            trace.route = "mediamtx"
+            account_id = parse_id(account)
+            trace.account = account_id.hex
+            return await self._mediamtx.answer(account_id, request, read_body, trace)
         if below == "jwks.json":
             trace.route = "jwks"
             return await self._keys.of_account(parse_id(account), request)

@@ -70,7 +70,7 @@ def find_token(request: Request, url: str, place: Place | None) -> Found | None:
     if in_path is not None:
         return Found(in_path, Source.PATH)
     query = url.partition("?")[2] if url else request.query_string.decode("latin-1")
-    in_query = _in_query(query)
+    in_query = token_in_query(query)
     return Found(in_query, Source.QUERY) if in_query else _in_headers(request)
 
 
@@ -82,7 +82,7 @@ def _target(name: bytes, text: str) -> str:
     return whole[1] if whole[1].startswith("/") else f"/{whole[1]}"
 
 
-def _in_query(query: str) -> str | None:
+def token_in_query(query: str) -> str | None:
     """Return `token`, else `jwt`, the first one of a name counting. Most need no decoding."""
     if "%" in query or "+" in query:
         pairs = parse_qsl(query, errors="replace")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from urllib.parse import quote
 from uuid import UUID
 
@@ -23,6 +23,7 @@ from gateway.web.neutral import neutral_refusal
 from gateway.web.playback import Found, find_token, original_url, told_urls
 from schemas.verify import VerifyAnswer, VerifyRequest
 
+_Body = TypeVar("_Body")
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(VerifyRequest).decode
 _PREFIX_HEADER = b"x-keyferry-prefix"
@@ -132,8 +133,12 @@ class VerifyDoor:
         )
         return _Asked(found.token, facts, self._carry(request, url, found, place))
 
+    async def judge(self, account_id: UUID, token: str, facts: Facts, trace: Trace) -> Verdict:
+        """Judge a token for a play that is known from elsewhere than a URL."""
+        return self.note(await self._verifier.verify(account_id, token, facts), trace)
+
     async def _explain(self, account_id: UUID, body: bytes, trace: Trace) -> Reply:
-        asked = _read_question(body)
+        asked = read_json(_decode, body)
         trace.address = None if asked.ip is UNSET else readable_address(asked.ip)
         facts = Facts(
             subject=ANY_SUBJECT if asked.subject is UNSET else asked.subject,
@@ -141,23 +146,23 @@ class VerifyDoor:
             country=None if asked.country is UNSET else asked.country,
             download=asked.download,
         )
-        verdict = await self._verifier.verify(account_id, asked.token, facts)
-        self._note(verdict, trace)
-        return Reply(200, _encode(_shown(verdict)))
+        return Reply(200, _encode(_shown(await self.judge(account_id, asked.token, facts, trace))))
 
     def _reply(self, verdict: Verdict, trace: Trace, asked: _Asked | None = None) -> Reply:
-        self._note(verdict, trace)
-        reply = _edge_reply(verdict, None if asked is None else asked.facts.place)
+        self.note(verdict, trace)
+        reply = edge_reply(verdict, None if asked is None else asked.facts.place)
         carry = None if asked is None else asked.carry
         if carry is not None and verdict.allowed and verdict.expires is not None:
             carry_on(reply, carry, int(verdict.expires - self._clock()))
         return reply
 
-    def _note(self, verdict: Verdict, trace: Trace) -> None:
+    def note(self, verdict: Verdict, trace: Trace) -> Verdict:
+        """Let logs, metrics and the key's last use know of a verdict, and return it."""
         trace.verdict = verdict
         self._metrics.judged(verdict.reason)
         if verdict.allowed and verdict.key is not None:
             self._plays.note(verdict.key)
+        return verdict
 
     def _place(self, request: Request, url: str) -> Place | None:
         """Return where the id stands in `url`, by the prefixes that a trusted proxy adds."""
@@ -202,11 +207,12 @@ def refuse_edge(error: GatewayError) -> Reply:
     return reply
 
 
-def _read_question(body: bytes) -> VerifyRequest:
+def read_json(decode: Callable[[str], _Body], body: bytes) -> _Body:
+    """Return what `decode` makes of a body. Raises GatewayError for what is no such JSON."""
     try:
         text = body.decode()
         try:
-            return _decode(text)
+            return decode(text)
         except msgspec.ValidationError as error:
             msgspec.json.decode(text)  # what is not JSON at all is told first
             raise GatewayError(Code.BODY_INVALID, str(error)) from error
@@ -214,7 +220,8 @@ def _read_question(body: bytes) -> VerifyRequest:
         raise GatewayError(Code.BODY_MALFORMED, "the body is not valid JSON") from error
 
 
-def _edge_reply(verdict: Verdict, place: Place | None) -> Reply:
+def edge_reply(verdict: Verdict, place: Place | None = None) -> Reply:
+    """Return a verdict as edges are told it, by a status and headers."""
     headers = [(b"x-auth-reason", verdict.reason.encode())]
     if verdict.key is not None:
         headers.append((b"x-auth-kid", verdict.key.hex.encode()))

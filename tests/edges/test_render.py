@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.edges import EDGES, companions, render
+from gateway.edges import EDGES, companions, render, render_mediamtx
 from tests.edges.certificate import write_certificate
 from tests.edges.harness import EVERY, SERVE_FILES, find_faults, kind_of, write
 
@@ -168,3 +168,25 @@ def test_companions() -> None:
 def test_it_leaves_no_option_out_in_silence() -> None:
     with pytest.raises(ValueError, match=r"^traefik cannot ask over a Unix socket"):
         render("traefik", **site("traefik", keyferry="unix:/run/keyferry.sock"))
+
+
+@pytest.mark.parametrize(
+    ("option", "word"),
+    [
+        ({"keyferry": "unix:/run/keyferry"}, "Unix socket"),
+        ({"keyferry": "ftp://host"}, "Keyferry"),
+        ({"prefix": ["live"]}, "prefix"),
+        ({"prefix": ["/a,/b"]}, "prefix"),
+        ({"root": "/srv"}, "root"),
+        ({"origin": "http://host"}, "origin"),
+        ({"trust": ("10.0.0.0/8",)}, "trust"),
+        ({"same_site": "lax"}, "same-site"),
+        ({"secure": False}, "secure"),
+        ({"listen": "8080"}, "listen"),
+    ],
+)
+def test_mediamtx_takes_no_option_in_vain(option: dict[str, Any], word: str) -> None:
+    usual: dict[str, Any] = {"account": ACCOUNT, "keyferry": "http://127.0.0.1:8787", "prefix": ()}
+    assert "authMethod: http\n" in render_mediamtx(**usual, root=None, trust=(), secure=None)
+    with pytest.raises(ValueError, match=word):
+        render_mediamtx(**{**usual, **option})

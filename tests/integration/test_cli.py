@@ -591,7 +591,7 @@ def test_a_token_from_standard_input(
     arguments = ("token", "create", account, "--name", "staging", "--from-stdin")
     made = ask(*arguments, stdin=f"{secret}\n")
     assert made["token"] is None
-    assert made["scopes"] == ["keys:read", "keys:write", "tokens:write"]
+    assert made["scopes"] == ["keys:read", "keys:write", "media:publish", "tokens:write"]
     assert call(dev, secret).status_code == 200
     again = keyferry(*arguments, "--data", dev["data_dir"], stdin=secret)
     assert refused(again) == "Error: this token is registered already\n"

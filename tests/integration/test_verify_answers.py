@@ -156,6 +156,12 @@ def test_both_spellings_of_the_account(player: Player, token: str) -> None:
         assert player.http.get(url).status_code == 200
 
 
+def ask_as_mediamtx(player: Player, **members: str) -> httpx2.Response:
+    names = ("ip", "user", "password", "action", "path", "protocol", "id", "query")
+    body = {**dict.fromkeys(names, ""), "path": VIDEO, **members}
+    return player.http.post(f"{player.verify_url.removesuffix('verify')}mediamtx", json=body)
+
+
 def test_when_nothing_can_be_known(http: httpx2.Client, tmp_path: Path) -> None:
     """The database hangs and memory is too old to be trusted: no answer is no permission."""
     settings = {"KEYFERRY_STALENESS": "0.5", "KEYFERRY_POOL_SIZE": "1"}
@@ -167,17 +173,22 @@ def test_when_nothing_can_be_known(http: httpx2.Client, tmp_path: Path) -> None:
     ):
         player = Player(http, make_tenant(house, url))
         token = sign(player.make_key())
+        api_token = player.tenant.make_token(["media:publish"])
         assert player.play(token) == "allowed"
         with frozen(house.folder):
             time.sleep(0.6)
             edge = pool.submit(player.ask, f"{MINE}?token={token}")
             program = pool.submit(player.explain, token=token)
             file = pool.submit(player.fetch, f"/accounts/{player.tenant.account_id}/jwks.json")
-            answers = [asked.result() for asked in (edge, program, file)]
+            streams = [
+                pool.submit(ask_as_mediamtx, player, action="read", token=token),
+                pool.submit(ask_as_mediamtx, player, action="publish", password=api_token),
+            ]
+            answers = [asked.result() for asked in (edge, program, file, *streams)]
         for answer in answers:
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
             assert answer.headers["cache-control"] == "no-store"
         assert answers[0].headers["x-auth-reason"] == "unavailable"
         assert answers[0].content == b""
-        assert [answer.json()["error"] for answer in answers[1:]] == ["unavailable"] * 2
+        assert [answer.json()["error"] for answer in answers[1:]] == ["unavailable"] * 4
         assert player.play(token) == "allowed"
