@@ -76,7 +76,8 @@ class Stage:
 
 @pytest.fixture(scope="session")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    media = tmp_path_factory.mktemp("media")
+    media = tmp_path_factory.mktemp("media") / "My videos; #1 é"  # as operators name folders
+    media.mkdir()
     mine = make_video(media, "ea95132c15732412d22c1476fa83f27a", 1)
     other = make_video(media, "5d5bc37ffcf54c9b82e996823bffbb81", 2)
     with origin(media) as server:
