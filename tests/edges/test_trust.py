@@ -47,7 +47,7 @@ def test_a_hop_that_hides_is_not_guessed(believer: Pair, stage: Stage) -> None:
 def test_brackets_without_a_port(believer: Pair, stage: Stage) -> None:
     believer.edge.ask(f"/{stage.mine.id}/seg0.ts", {"X-Forwarded-For": "6.6.6.6, [2001:db9::7]"})
     [heard] = believer.oracle.heard
-    viewers = {"caddy": {"unknown"}, "nginx": {"unknown", "2001:db9::7"}}  # nginx since 1.27
+    viewers = {"caddy": {"unknown"}, "nginx": {"unknown", "2001:db9::7"}}  # not 1.22
     [viewer] = heard.headers.get_all("X-Forwarded-For", [])
     assert viewer in viewers.get(believer.edge.name, {"2001:db9::7"})
 
