@@ -71,3 +71,22 @@ def test_nothing_is_carried_unless_asked_for(pair: Pair, stage: Stage) -> None:
     assert "Set-Cookie" not in answer.headers
     for heard in pair.oracle.heard:
         assert not [name for name in heard.headers if name.lower().startswith("x-keyferry-")]
+
+
+LONG = f"eyJhbGciOiJSUzI1NiJ9.{'a' * 7700}.{'c2lnbmF0dXJl' * 28}"  # about 8 KiB, the most there is
+
+
+def test_the_longest_token_is_carried(believer: Pair, stage: Stage) -> None:
+    location = f"/{LONG}/index.m3u8"
+    believer.oracle.judge = lambda _: Verdict(302, {"Location": location})
+    answer = believer.edge.ask(f"/{stage.mine.id}/index.m3u8?token={LONG}")
+    assert (answer.status_code, answer.headers["Location"]) == (302, location)
+
+
+def test_the_longest_token_is_set_as_a_cookie(doubter: Pair, stage: Stage) -> None:
+    cookie = COOKIE.replace(TOKEN, LONG)
+    yes = allowed(f"/{stage.mine.id}/index.m3u8", stage.mine.id).headers
+    doubter.oracle.judge = lambda _: Verdict(200, {**yes, "Set-Cookie": cookie})
+    for place in ({"Livepeer-Jwt": LONG}, {"Cookie": f"Livepeer-Jwt={LONG}"}):
+        answer = doubter.edge.ask(f"/{stage.mine.id}/index.m3u8", place)
+        assert (answer.content, answer.headers.get_list("Set-Cookie")) == (PLAYLIST, [cookie])

@@ -13,7 +13,7 @@ import pytest
 
 from tests.edges.detours import DETOURS
 from tests.edges.harness import EVERY, Edge, running
-from tests.edges.servers import Verdict, allowed, first_segment_origin
+from tests.edges.servers import Verdict, allowed, first_segment_origin, origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,23 +24,32 @@ if TYPE_CHECKING:
 TOKEN = f"eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0.{'c2lnbmF0dXJl' * 20}"
 
 
-@pytest.fixture(scope="module", params=EVERY)
-def edge_of_first_segments(
+SERVERS = {"first segments": first_segment_origin, "resolved paths": origin}
+
+
+@pytest.fixture(
+    scope="module",
+    params=[(edge, server) for edge in EVERY for server in SERVERS],
+    ids=" before ".join,
+)
+def edge_of_origin(
     request: pytest.FixtureRequest,
     stage: Stage,
     account: Account,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Edge]:
-    """An edge before a media server that takes the first segment for the video."""
+    """An edge before a media server that reads paths in one of two ways."""
+    name, server = request.param
     with (
-        first_segment_origin(stage.media) as origin,
+        SERVERS[server](stage.media) as origin,
         running(
-            request.param,
+            name,
             tmp_path_factory.mktemp("edge"),
             keyferry_url=account.service.url,
             account_id=account.service.account_id,
             media=stage.media,
             origin_url=origin.url,
+            origin=origin.url,
         ) as edge,
     ):
         yield edge
@@ -71,10 +80,10 @@ def test_no_detour_leads_to_another_video(edge: Edge, stage: Stage, token: str) 
     assert find_ways(edge, stage, token) == []
 
 
-def test_no_detour_leads_there_at_a_server_of_first_segments(
-    edge_of_first_segments: Edge, stage: Stage, token: str
+def test_no_detour_leads_there_at_a_media_server(
+    edge_of_origin: Edge, stage: Stage, token: str
 ) -> None:
-    edge = edge_of_first_segments
+    edge = edge_of_origin
     for path in (f"/{stage.mine.id}/seg0.ts?token={token}", f"/{token}/manifest/seg0.ts"):
         assert edge.ask(path).content == stage.mine.segment
     assert find_ways(edge, stage, token) == []
