@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shlex
@@ -77,6 +78,17 @@ def refusals(dsn: str, commands: Sequence[str]) -> dict[str, str]:
         assert "<" not in done.stderr, done.stderr  # of an object's own name
         told[command] = done.stderr.removeprefix("Error: ").strip()
     return told
+
+
+@pytest.fixture(autouse=True)
+def libraries_log_as_before() -> Iterator[None]:
+    """Take back what serve, run in this process, does to the loggers of libraries."""
+    loggers = [logging.getLogger(name) for name in ("uvicorn.error", "asyncio", "asyncpg")]
+    before = [(one.handlers, one.propagate, one.level) for one in loggers]
+    yield
+    for one, (handlers, propagate, level) in zip(loggers, before, strict=True):
+        one.handlers, one.propagate = handlers, propagate
+        one.setLevel(level)
 
 
 @pytest.fixture(scope="module")
