@@ -81,8 +81,12 @@ class Place(NamedTuple):
 
     def named(self, subject: str) -> str:
         """Return the path with `subject` in the id's place, percent-encoded: what is served."""
+        return self.named_by(quote(subject, safe=""))
+
+    def named_by(self, quoted: str) -> str:
+        """Return the same for a subject that is percent-encoded already."""
         suffix = quote(self.suffix, safe=_SUFFIX_SAFE) if self.suffix else ""
-        return f"{self.prefix}/{quote(subject, safe='')}{suffix}{self.rest}"
+        return f"{self.prefix}/{quoted}{suffix}{self.rest}"
 
 
 AMBIGUOUS: Final = Place("", "", "", "", "", [], KNOWN_PREFIXES)

@@ -15,7 +15,7 @@ from gateway.model import Network
 
 Headers = Iterable[tuple[bytes, bytes]]
 _Address = IPv4Address | IPv6Address
-_LastHop = tuple[str | None, bool]
+LastHop = tuple[str | None, bool]
 _MEMO_ENTRIES = 8192
 _MEMO_BYTES = 256  # of a header that is worth an entry
 X_FORWARDED_FOR = b"x-forwarded-for"
@@ -37,7 +37,7 @@ class Proxies:
         self._header = header
         # Both are asked about at every request, and reading an address is slow.
         self._verdicts: Memo[str, bool] = Memo(_MEMO_ENTRIES)
-        self._last_hops: Memo[tuple[str | None, bytes], _LastHop] = Memo(_MEMO_ENTRIES)
+        self._last_hops: Memo[tuple[str | None, bytes], LastHop] = Memo(_MEMO_ENTRIES)
 
     def trusts(self, peer: str | None) -> bool:
         """Whether `peer`, as the socket names it, is a trusted proxy.
@@ -54,19 +54,14 @@ class Proxies:
 
     def client(self, peer: str | None, headers: Headers) -> str | None:
         """Return who sent a request: the last hop that no trusted proxy vouches for."""
-        return self._last_hop(peer, headers)[0]
+        return self.last_hop(peer, headers)[0]
 
-    def viewer(self, peer: str | None, headers: Headers) -> str | None:
-        """Return whom an edge asks about, None when no trusted proxy says it.
+    def last_hop(self, peer: str | None, headers: Headers) -> LastHop:
+        """Return the client, and whether a trusted proxy says it: then it is the viewer, too.
 
         The edge's own address is never the viewer's: a rule that blocks the viewer would not
         match it, and let him in.
         """
-        address, told = self._last_hop(peer, headers)
-        return address if told else None
-
-    def _last_hop(self, peer: str | None, headers: Headers) -> _LastHop:
-        """Return an address, and whether the one who speaks from it spoke to a trusted proxy."""
         lines = [value for name, value in headers if name == self._header]
         if not lines or not self.trusts(peer):
             return None if peer is None else _unscoped(peer), False
@@ -78,7 +73,7 @@ class Proxies:
                 self._last_hops.put((peer, told), known)
         return known
 
-    def _read_hops(self, peer: str | None, told: bytes) -> _LastHop:
+    def _read_hops(self, peer: str | None, told: bytes) -> LastHop:
         """Read the list of hops from its end.
 
         Each proxy appends whom it spoke to; what stands before the first hop that is not trusted

@@ -25,6 +25,7 @@ class Request(NamedTuple):
     peer: str | None  # who the connection is from, None on a Unix socket
     address: str | None  # the client's, as trusted proxies tell
     base_url: Callable[[], str]  # scheme, host and the door's prefix, for links
+    viewer: str | None = None  # whom an edge asks about, None when no trusted proxy says it
 
     def header(self, name: bytes) -> str | None:
         """Return the first header of this name (Latin-1, RFC 9110 section 5.5), stripped."""

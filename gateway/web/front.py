@@ -106,7 +106,7 @@ class Front:
         if door is None:
             return None
         peer = scope["client"][0] if scope["client"] else None
-        address = self._proxies.client(peer, scope["headers"])
+        address, told = self._proxies.last_hop(peer, scope["headers"])
         request = Request(
             scope["method"],
             path[len(prefix) :],
@@ -116,6 +116,7 @@ class Front:
             peer,
             address,
             lambda: self._base_url(scope) + prefix,
+            address if told else None,
         )
         return Visit(door[1], request, Trace(door[0], address=address), _fault(scope))
 

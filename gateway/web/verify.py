@@ -115,7 +115,7 @@ class VerifyDoor:
 
     def _asked(self, request: Request, rest: str, trace: Trace) -> _Asked | Verdict:
         """Return the token and the play that an edge asks about, or why there are none."""
-        trace.address = address = self._proxies.viewer(request.peer, request.headers)
+        trace.address = address = request.viewer
         try:
             url = original_url(request, rest)
         except Refused as refusal:
@@ -226,9 +226,10 @@ def edge_reply(verdict: Verdict, place: Place | None = None) -> Reply:
     if verdict.key is not None:
         headers.append((b"x-auth-kid", verdict.key.hex.encode()))
     if verdict.subject is not None:
-        headers.append((b"x-auth-sub", quote(verdict.subject, safe="").encode()))
+        quoted = quote(verdict.subject, safe="")
+        headers.append((b"x-auth-sub", quoted.encode()))
         if place is not None and verdict.allowed:
-            headers.append((b"x-auth-path", place.named(verdict.subject).encode()))
+            headers.append((b"x-auth-path", place.named_by(quoted).encode()))
     if verdict.expires is not None:
         headers.append((b"x-auth-exp", b"%d" % verdict.expires))
     return Reply(_status(verdict), headers=headers)
