@@ -23,8 +23,10 @@ FORWARDED = b"forwarded"
 
 # An address as some proxies write it: with a port, IPv6 in brackets (RFC 7239 section 6).
 _NODE = re.compile(
-    r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<v4>[0-9.]+))(?::(?:[0-9]{1,5}|_[A-Za-z0-9._-]+))?"
+    r"(?:\[(?P<v6>[0-9A-Fa-f]*:[0-9A-Fa-f:.]+)\]|(?P<v4>[0-9.]+))"
+    r"(?::(?:(?P<port>[0-9]{1,5})|_[A-Za-z0-9._-]+))?"
 )
+_LAST_PORT = 65535
 _NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _PAIR = re.compile(rf'\s*({_NAME})=(?:({_NAME})|"((?:[^"\\]|\\.)*)")\s*([;,]|$)')
 
@@ -122,7 +124,9 @@ def _parse_hop(text: str) -> _Address | None:
 def _parse_node(text: str) -> _Address | None:
     """Read an address as Forwarded has it: `unknown` and names that hide one are none."""
     node = _NODE.fullmatch(text.strip())
-    return None if node is None else _parse(node["v6"] or node["v4"])
+    if node is None or int(node["port"] or 0) > _LAST_PORT:
+        return None
+    return _parse(node["v6"] or node["v4"])
 
 
 def _forwarded_for(text: str) -> list[str]:
