@@ -61,6 +61,13 @@ def test_the_client_does_not_put_words_in_its_mouth(pair: Pair, stage: Stage) ->
     assert "," not in heard.headers["X-Forwarded-For"]
 
 
+def test_a_path_may_be_long(pair: Pair, stage: Stage) -> None:
+    target = f"/{stage.mine.id}/{'folder/' * 900}seg0.ts?token={TOKEN}"
+    assert pair.edge.ask(target).status_code in {400, 404}  # there is no such file
+    [heard] = pair.oracle.heard
+    assert played(heard) == target
+
+
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_no_is_passed_on(pair: Pair, stage: Stage, status: int) -> None:
     pair.answer(status)
