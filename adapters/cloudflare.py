@@ -15,6 +15,7 @@ Scopes: "write" is `keys:write`, "read" is `keys:read` or `keys:write`.
 Ids are 32 lower-case hexadecimal digits; a key's id is its `kid`. Credentials are
 `Authorization: Bearer TOKEN`, or `X-Auth-Email` with `X-Auth-Key: TOKEN`; when both arrive, either
 valid one is enough. The whole account is visible, unless the token is confined to one project.
+The contract of create defines no body: any JSON is let pass there.
 An `Idempotency-Key` header on create makes repeats safe for 24 hours.
 """
 
@@ -36,6 +37,7 @@ from adapters.dialect import (
     OpenOperation,
     Operation,
     body_decoder,
+    read_json,
     retry_key,
 )
 from gateway.errors import Code, GatewayError
@@ -92,6 +94,7 @@ _LOOKS: dict[Code, tuple[int, int, str | None]] = {
     Code.INTERNAL: (500, 10001, None),
 }
 _MALFORMED_HEADER = [wire.ChainedError(6111, "Invalid format for Authorization header")]
+_ACTIVE = wire.Message(10000, "This API Token is valid and active")  # scripts search for it
 _PATH_SHOWN = 200  # characters of a path that an error message repeats
 
 
@@ -106,14 +109,12 @@ class Adapter(Dialect):
     def operations(self) -> Sequence[Operation | OpenOperation]:
         """All routes."""
         keys = "/accounts/{account_id}/stream/keys"
-        create = body_decoder(wire.Nothing)
+        mint = body_decoder(wire.MintToken, empty_list=True)
         return (
-            Operation("create_key", "POST", keys, create_key, _WRITE, create),
+            Operation("create_key", "POST", keys, create_key, _WRITE, read_json),
             Operation("list_keys", "GET", keys, list_keys, _READ),
             Operation("delete_key", "DELETE", keys + "/{key_id}", delete_key, _WRITE),
-            Operation(
-                "mint_token", "POST", _MINT, mint_token, _MINTING, body_decoder(wire.MintToken)
-            ),
+            Operation("mint_token", "POST", _MINT, mint_token, _MINTING, mint),
             Operation("verify_token", "GET", "/user/tokens/verify", verify_token),
             Operation("verify_token", "GET", "/accounts/{account_id}/tokens/verify", verify_token),
         )
@@ -204,7 +205,8 @@ async def mint_token(call: Call) -> Reply:
 
 async def verify_token(call: Call) -> Reply:
     """GET tokens/verify: clients call it to test their credentials."""
-    return _success(wire.TokenStatus(call.principal.token_id.hex, "active"))
+    status = wire.TokenStatus(call.principal.token_id.hex, "active")
+    return Reply(200, _encode(wire.Envelope(status, messages=[_ACTIVE])))
 
 
 def _success(result: object) -> Reply:

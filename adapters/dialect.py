@@ -7,6 +7,7 @@ in what is its own.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from codecs import BOM_UTF8
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
@@ -134,6 +135,14 @@ class Dialect(ABC):
         Raises GatewayError: CREDENTIALS_MISSING, CREDENTIALS_MALFORMED, SCHEME_UNSUPPORTED.
         """
 
+    def query_fault(self, request: Request) -> GatewayError | None:  # noqa: ARG002
+        """Return what is wrong with the query of a request whose API token is good, if anything."""
+        return None
+
+    def routed(self, path: str) -> str:
+        """Return the path by which a request for `path`, below the prefix, finds its route."""
+        return path
+
     @abstractmethod
     def parse_id(self, text: str) -> UUID | None:
         """Return the id that `text` spells in this dialect's form, None for any other text."""
@@ -143,21 +152,33 @@ class Dialect(ABC):
         """Return how a refusal looks here; every `Code` has a look."""
 
 
-def body_decoder(wire: type[T]) -> Callable[[bytes], T]:
+def read_json(body: bytes) -> object:
+    """Return the JSON value of a body (RFC 8259); an empty body means `{}`.
+
+    A byte order mark is skipped, as RFC 8259 section 8.1 allows: .NET's `StreamWriter` puts one
+    before UTF-8. Raises GatewayError(BODY_MALFORMED) for what is not JSON.
+    """
+    try:
+        # Members that nobody asked for are decoded too: msgspec would skip them unread.
+        return msgspec.json.decode(body.removeprefix(BOM_UTF8).decode() or "{}")
+    except RecursionError as error:
+        raise GatewayError(Code.BODY_MALFORMED, "the JSON is nested too deeply") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise GatewayError(Code.BODY_MALFORMED, "the body is not valid JSON") from error
+
+
+def body_decoder(wire: type[T], *, empty_list: bool = False) -> Callable[[bytes], T]:
     """Return a decoder of JSON bodies to the msgspec Struct `wire`; an empty body means `{}`.
 
-    The decoder raises GatewayError: BODY_MALFORMED when it is not JSON (RFC 8259), BODY_INVALID
+    With `empty_list`, so does `[]`: PHP's json_encode cannot tell an empty object from an empty
+    list. The decoder raises GatewayError: BODY_MALFORMED when a body is not JSON, BODY_INVALID
     with faults when it is JSON of another shape.
     """
 
     def decode(body: bytes) -> T:
-        try:
-            # Members that nobody asked for are decoded too: msgspec would skip them unread.
-            value = msgspec.json.decode(body.decode() or "{}")
-        except RecursionError as error:
-            raise GatewayError(Code.BODY_MALFORMED, "the JSON is nested too deeply") from error
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise GatewayError(Code.BODY_MALFORMED, "the body is not valid JSON") from error
+        value = read_json(body)
+        if empty_list and value == []:
+            value = {}
         try:
             return msgspec.convert(value, wire)
         except msgspec.ValidationError as error:

@@ -45,7 +45,8 @@ class Door:
 
     def at_once(self, request: Request, body: bytes, trace: Trace) -> Reply | None:
         """Answer from memory alone what an open operation can, else return None."""
-        operation = self._open.get((request.method, request.path))
+        path = self.dialect.routed(request.path)
+        operation = self._open.get((request.method, path))
         if operation is None:
             return None
         trace.route = operation.name
@@ -88,6 +89,9 @@ class Door:
         ids = self._ids(texts)
         principal = await self._authenticate(request)
         trace.account = principal.account_id.hex
+        fault = self.dialect.query_fault(request)
+        if fault is not None:
+            raise fault
         _authorise(principal, operation, ids)
         known = {name: key_id for name, key_id in ids.items() if key_id is not None}
         if len(known) < len(ids):
@@ -107,7 +111,7 @@ class Door:
 
     def _find(self, request: Request) -> tuple[_Route | None, list[str]]:
         """Return the route of a path and what stands at its open places."""
-        segments = request.path.split("/")[1:]
+        segments = self.dialect.routed(request.path).split("/")[1:]
         for route in self._routes:
             texts = _match(route.segments, segments)
             if texts is not None:

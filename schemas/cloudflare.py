@@ -9,10 +9,6 @@ from msgspec import UNSET, Struct, UnsetType
 T = TypeVar("T")
 
 
-class Nothing(Struct, frozen=True):
-    """A body without members of its own; whatever it holds is let pass."""
-
-
 class Source(Struct, frozen=True):
     """Where in a request an error is."""
 
@@ -35,13 +31,20 @@ class Error(Struct, frozen=True):
     error_chain: list[ChainedError] | UnsetType = UNSET
 
 
+class Message(Struct, frozen=True):
+    """One entry of `messages`."""
+
+    code: int
+    message: str
+
+
 class Envelope(Struct, Generic[T], frozen=True):
     """What every answer is wrapped in, members in this order."""
 
     result: T
     success: bool = True
     errors: list[Error] = []
-    messages: list[str] = []
+    messages: list[Message] = []
 
 
 class CreatedKey(Struct, frozen=True):

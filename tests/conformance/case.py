@@ -19,6 +19,17 @@ from gateway.errors import Code
 from gateway.model import Scope
 from tests.service import Tenant
 
+# Values that clients send where an object is expected: PHP's empty array, what .NET and Go make of
+# nothing, and others of the kind.
+VALUES = ("[]", " [ ] ", "null", "true", "5", '"x"', "[1]", "[[]]", "[{}]", '"{}"', '""', "0")
+# Where a client may put a slash too many: it joins a base URL and a path that both have one.
+SLASHES = {
+    "at-the-end": "{prefix}{path}/",
+    "two-at-the-end": "{prefix}{path}//",
+    "behind-the-prefix": "{prefix}/{path}",
+    "both": "{prefix}/{path}/",
+    "before-the-prefix": "/{prefix}{path}",
+}
 ABSENT = UUID(int=2**128 - 1)  # no account, project or key has this id
 _PLACE = re.compile(r"\{(\w+)(?::text)?\}")
 
@@ -41,6 +52,7 @@ class Ask:
     """One route: how it is asked for, and the status when that is granted.
 
     `path` is the adapter's own template. `body` may hold {account_id} and {key_id} too.
+    `values` are the JSON values beside objects that are taken like `{}`.
     """
 
     operation: str
@@ -50,6 +62,7 @@ class Ask:
     body: str | None = None
     status: int = 200
     open: bool = False  # asks for no credentials
+    values: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -90,6 +103,7 @@ class Case:
     messages: Callable[[bytes], list[str]]  # of an error body, whose shape it asserts
     deleted_again: int  # status
     nowhere: str  # a path below the prefix that is no route
+    slashes: frozenset[str] = frozenset()  # of `SLASHES`: those that change nothing
     special_looks: Mapping[tuple[Code, str], Look] = field(default_factory=dict)  # by operation
 
     def ask(self, operation: str) -> Ask:

@@ -6,10 +6,11 @@ import json
 
 from gateway.errors import Code
 from gateway.model import Scope
-from tests.conformance.case import Ask, Case, Claim, Look, Secrets
+from tests.conformance.case import VALUES, Ask, Case, Claim, Look, Secrets
 
 KEYS = "/accounts/{account_id}/stream/keys"
 READ, WRITE = frozenset({Scope.KEYS_READ, Scope.KEYS_WRITE}), frozenset({Scope.KEYS_WRITE})
+EMPTY_LIST = frozenset({"[]", " [ ] "})
 
 
 def error(status: int, code: int, message: str = "MESSAGE", more: str = "") -> Look:
@@ -50,7 +51,7 @@ CASE = Case(
     dialect="cloudflare",
     prefix="/client/v4",
     asks=[
-        Ask("create_key", "POST", KEYS, WRITE),
+        Ask("create_key", "POST", KEYS, WRITE, values=frozenset(VALUES)),
         Ask("list_keys", "GET", KEYS, READ),
         Ask("delete_key", "DELETE", KEYS + "/{key_id}", WRITE),
         Ask(
@@ -59,6 +60,7 @@ CASE = Case(
             "/accounts/{account_id}/stream/{video_id:text}/token",
             frozenset({Scope.TOKENS_WRITE}),
             '{"id":"{key_id}","pem":"eA=="}',
+            values=EMPTY_LIST,
         ),
         Ask("verify_token", "GET", "/user/tokens/verify"),
         Ask("verify_token", "GET", "/accounts/{account_id}/tokens/verify"),

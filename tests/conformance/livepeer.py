@@ -12,6 +12,7 @@ from tests.conformance.case import Ask, Case, Claim, Look, Secrets
 
 KEYS = "/access-control/signing-key"
 READ, WRITE = frozenset({Scope.KEYS_READ, Scope.KEYS_WRITE}), frozenset({Scope.KEYS_WRITE})
+EMPTY_LIST = frozenset({"[]", " [ ] "})
 UNAUTHENTICATED = "request is not authenticated"
 
 
@@ -48,7 +49,7 @@ CASE = Case(
     dialect="livepeer",
     prefix="/api",
     asks=[
-        Ask("create_key", "POST", KEYS, WRITE),
+        Ask("create_key", "POST", KEYS, WRITE, values=EMPTY_LIST),
         Ask("list_keys", "GET", KEYS, READ),
         Ask("get_key", "GET", KEYS + "/{key_id}", READ),
         Ask("update_key", "PATCH", KEYS + "/{key_id}", WRITE, '{"name":"ferry"}', 204),
@@ -150,4 +151,5 @@ CASE = Case(
     messages=messages,
     deleted_again=404,
     nowhere="/access-control",
+    slashes=frozenset({"at-the-end", "behind-the-prefix", "both"}),
 )

@@ -18,13 +18,13 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from tests.conformance.case import Visitor, compact
+from tests.conformance.case import VALUES, Visitor, compact
 from tests.rawhttp import ask, request
 
 
-def wrapped(result: object) -> str:
+def wrapped(result: object, *messages: object) -> str:
     """Return the envelope of a success."""
-    return compact({"result": result, "success": True, "errors": [], "messages": []})
+    return compact({"result": result, "success": True, "errors": [], "messages": messages})
 
 
 def number(text: str) -> int:
@@ -74,7 +74,7 @@ def check_jwk(jwk: str, key_id: str, private: RSAPrivateKey) -> None:
     ]
 
 
-@pytest.mark.parametrize("body", [None, "", "{}", '{"name":"ignored","more":[1]}'])
+@pytest.mark.parametrize("body", [None, "", "{}", '{"name":"ignored","more":[1]}', *VALUES])
 def test_create(cloudflare: Visitor, body: str | None) -> None:
     answer = cloudflare.send("create_key", body=body)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
@@ -142,7 +142,10 @@ def test_verify_token(cloudflare: Visitor) -> None:
         answer = cloudflare.send(route)
         assert (answer.status_code, answer.text) == (
             200,
-            wrapped({"id": token.id.hex, "status": "active"}),
+            wrapped(
+                {"id": token.id.hex, "status": "active"},
+                {"code": 10000, "message": "This API Token is valid and active"},
+            ),
         )
 
 

@@ -191,3 +191,24 @@ def test_quota(livepeer: Visitor) -> None:
     assert livepeer.create() in livepeer.live()
     assert shown(livepeer.send("create_key")) == full
     assert len(livepeer.live()) == 7
+
+
+@pytest.mark.parametrize("query", ["projectId={project}", "limit=5&projectId=x", "projectId[]=x"])
+def test_a_project_in_the_query_is_refused(livepeer: Visitor, query: str) -> None:
+    """Ignored, it would show or change another project's keys than the caller believes."""
+    key = livepeer.create()
+    project = livepeer.send("get_key", key).json()["projectId"]
+    look = livepeer.case.look(Code.QUERY_INVALID).shown("projectId as query param not supported")
+    for ask in (ask for ask in livepeer.case.asks if not ask.open):
+        answer = livepeer.send(ask, key, query="?" + query.format(project=project))
+        assert shown(answer) == look
+    assert livepeer.live() == [key]
+
+
+def test_an_empty_project_in_the_query_is_none(livepeer: Visitor) -> None:
+    assert livepeer.send("list_keys", query="?projectId=").status_code == 200
+
+
+def test_who_asks_comes_before_what_is_asked(livepeer: Visitor) -> None:
+    answer = livepeer.of("nobody").send("list_keys", query="?projectId=x")
+    assert answer.status_code == 401

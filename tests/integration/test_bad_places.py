@@ -57,7 +57,7 @@ BAD_IDS = [
     "a" * 16_000,
     "%41" * 5000,
 ]
-TWO_SEGMENTS = ["a/b", "../../..", "/", "{id}/", "{id}/..", "{id}//"]
+TWO_SEGMENTS = ["a/b", "../../..", "/", "{id}//", "{id}/..", "{id}//"]
 
 
 def spelled(bystander: Bystander, case: Case, ask: Ask, text: str) -> str:
