@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 HERE = Path(__file__).parent
-_NODE_FILES = [HERE / "node" / name for name in ("package.json", "package-lock.json")]
 
 
 def python_with(name: str) -> Path:
@@ -36,12 +35,13 @@ def node() -> Path:
     return python_with("node").with_name("node")
 
 
-def node_modules() -> Path:
-    """Return the folder of the packages that `node/package-lock.json` names."""
+def node_modules(folder: Path = HERE / "node") -> Path:
+    """Return the folder of the packages that `package-lock.json` in `folder` names."""
     programs = node().parent
+    files = [folder / name for name in ("package.json", "package-lock.json")]
 
     def install(home: Path) -> None:
-        for file in _NODE_FILES:
+        for file in files:
             shutil.copy(file, home)
         command = [str(programs / "npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
         path = f"{programs}{os.pathsep}{os.environ['PATH']}"
@@ -49,7 +49,7 @@ def node_modules() -> Path:
             [*command, "--loglevel=error"], cwd=home, env=os.environ | {"PATH": path}, check=True
         )
 
-    return _made("node-modules", _NODE_FILES, install) / "node_modules"
+    return _made("node-modules", files, install) / "node_modules"
 
 
 def _made(name: str, files: list[Path], install: Callable[[Path], None]) -> Path:

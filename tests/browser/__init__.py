@@ -1,0 +1,1 @@
+"""Players as viewers have them: Chromium with hls.js and dash.js, ffmpeg, and a plain client."""
