@@ -6,6 +6,7 @@
 | `POST /accounts/{account_id}/verify` with JSON, no URL said | 200 and the whole verdict |
 | `POST /accounts/{account_id}/mediamtx` | 200 or 401, as MediaMTX asks |
 | `GET /accounts/{account_id}/jwks.json` | the account's live and enabled keys |
+| `GET /accounts/{account_id}/projects/{project_id}/jwks.json` | those of one project |
 | `GET /keys/{kid}/jwks.json`, `GET /keys/{kid}.pem` | one key |
 """
 
@@ -25,6 +26,7 @@ from gateway.web.neutral import neutral_refusal
 from gateway.web.verify import VerifyDoor, asks_for_verdict, refuse_edge
 
 ReadBody = Callable[[], Awaitable[bytes]]
+_PROJECT_JWKS = re.compile(r"projects/([^/]*)/jwks\.json")
 _VERIFY = re.compile(r"/([^/]*)/verify(?:(/.*))?", re.DOTALL)
 
 
@@ -124,6 +126,11 @@ class AccountDoor(NeutralDoor):
         if below == "jwks.json":
             trace.route = "jwks"
             return await self._keys.of_account(parse_id(account), request)
+        project = _PROJECT_JWKS.fullmatch(below)
+        if project is not None:
+            trace.route = "project_jwks"
+            account_id, project_id = parse_id(account), parse_id(project[1])
+            return await self._keys.of_project(account_id, project_id, request)
         raise GatewayError(Code.ROUTE_UNKNOWN, "there is no such route")
 
 

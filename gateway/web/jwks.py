@@ -35,6 +35,13 @@ class PublishedKeys:
         rows = await self._database.fetch(STATEMENTS.published_keys.sql, account_id)
         return self._file(request, self._set(rows), _JWK_SET)
 
+    async def of_project(self, account_id: UUID, project_id: UUID, request: Request) -> Reply:
+        """All keys of a project; one that is unknown, or another account's, has none."""
+        _check_method(request)
+        sql = STATEMENTS.published_project_keys.sql
+        rows = await self._database.fetch(sql, account_id, project_id)
+        return self._file(request, self._set(rows), _JWK_SET)
+
     async def of_key(self, key_id: UUID, request: Request) -> Reply:
         """A set of one key, for verifiers whose tokens name no kid in their header."""
         _check_method(request)

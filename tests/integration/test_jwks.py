@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -76,6 +77,30 @@ def test_one_key(
         answer = publisher.fetch(f"/keys/{spell(key)}.pem")
         assert (answer.content, answer.headers["content-type"]) == (key.pem, PEM)
         assert load_pem_public_key(answer.content) == key.private.public_key()
+
+
+def test_the_set_of_a_project(publisher: Player, rsa: TestKey, p256: TestKey) -> None:
+    """It has the keys of that project of that account only, whatever else is asked for."""
+    tenant = publisher.tenant
+    project = tenant.make_project("a project")
+    confined = replace(tenant, token=tenant.make_token(project=project))
+    own = replace(publisher, tenant=confined)
+    key = own.make_key()
+    path = f"/accounts/{tenant.account_id}/projects/{{}}/jwks.json"
+    for spelled in (project, UUID(project).hex, project.upper()):
+        answer = publisher.fetch(path.format(spelled))
+        assert (answer.status_code, answer.headers["content-type"]) == (200, SET)
+        assert answer.text == compact({"keys": [jwk(key)]})
+    assert answer.headers["etag"]
+    everything = [found["kid"] for found in keys_in(publisher, of_account(publisher))]
+    assert everything == [key.kid, p256.kid, rsa.kid]
+    stranger = publisher.other().tenant.account_id
+    for foreign in (f"/accounts/{stranger}/projects/{project}/jwks.json", path.format(uuid4())):
+        assert keys_in(publisher, foreign) == []
+    for nothing in ("nobody", "", f"{project}/keys"):
+        assert publisher.fetch(path.format(nothing)).status_code == 404
+    own.delete(key)
+    assert keys_in(publisher, path.format(project)) == []
 
 
 def test_nobody_else_is_in_it(publisher: Player, rsa: TestKey) -> None:

@@ -127,6 +127,7 @@ def test_it_says_where_it_listens(everywhere: Open) -> None:
         ("/accounts/{id}/verify/video/index.m3u8", 401, 401, 404),
         ("/accounts/{id}/mediamtx", 405, 405, 404),
         ("/accounts/{id}/jwks.json", 200, 200, 404),
+        ("/accounts/{id}/projects/{id}/jwks.json", 200, 200, 404),
         ("/keys/{id}/jwks.json", 404, 404, 404),
         ("/client/v4/accounts/{id}/stream/keys", 200, 404, 404),
         ("/client/v4/user/tokens/verify", 200, 404, 404),

@@ -305,6 +305,13 @@ SELECT id, algorithm, spki FROM signing_keys
 WHERE account_id = $1::uuid AND deleted_at IS NULL AND disabled IS NOT TRUE
 ORDER BY created_at DESC, id DESC;
 
+-- name: published_project_keys
+-- The same of one project's keys. $1 account, $2 project
+SELECT id, algorithm, spki FROM signing_keys
+WHERE account_id = $1::uuid AND project_id = $2::uuid
+    AND deleted_at IS NULL AND disabled IS NOT TRUE
+ORDER BY created_at DESC, id DESC;
+
 -- name: published_key
 -- The same of one key, of whatever account. $1 key
 SELECT id, algorithm, spki FROM signing_keys
