@@ -24,7 +24,7 @@ format: $(VENV)/.installed-dev  ## Put the code into the house style
 load: $(VENV)/.installed-dev  ## Put load on Keyferry with k6; ARGS="--profile smoke|steady|burst|soak"
 	@$(BIN)/python -m tests.load.run $(ARGS)
 
-bench: $(VENV)/.installed-dev  ## Measure Keyferry beside a bare control (15 minutes, needs wrk); ARGS=--quick
+bench: $(VENV)/.installed-dev  ## Measure Keyferry beside a bare control (30 minutes, needs wrk); ARGS=--quick
 	@$(BIN)/python -m tests.bench.run $(ARGS)
 
 bench-growth: $(VENV)/.installed-dev  ## Measure the same calls with 1,000 and with 1,000,000 keys

@@ -80,7 +80,7 @@ class Row:
             "p50_us": self.middle("p50"),
             "p99_us": self.middle("p99"),
             "cpu_us": round(self.cpu("loops"), 1),
-            "postgres_us": round(self.cpu("postgres"), 1),
+            "behind_us": round(self.cpu("behind"), 1),
             "requests": [load.requests for load in self.loads],
             "refused": sum(load.refused for load in self.loads),
             "broken": sum(load.broken for load in self.loads),

@@ -10,29 +10,29 @@ import psutil
 
 @dataclass(frozen=True)
 class Spent:
-    """Processor seconds: of event loops, of their other threads, and of PostgreSQL."""
+    """Processor seconds: of main threads, of other threads, and of what the server asks itself."""
 
     loops: float = 0.0
     threads: float = 0.0  # key generation
-    postgres: float = 0.0
+    behind: float = 0.0  # PostgreSQL, or Keyferry where the server is an edge
 
     def __sub__(self, other: Spent) -> Spent:
         return Spent(
             self.loops - other.loops,
             self.threads - other.threads,
-            self.postgres - other.postgres,
+            self.behind - other.behind,
         )
 
 
 class Meter:
-    """Reads what one server, its workers and the database's processes have spent so far.
+    """Reads what one server, its workers and the processes behind it have spent so far.
 
     The system counts in ticks of 10 ms, so short measurements are coarse.
     """
 
-    def __init__(self, server: int, postgres: int) -> None:
+    def __init__(self, server: int, behind: int) -> None:
         self._server = psutil.Process(server)
-        self._postgres = psutil.Process(postgres)
+        self._behind = psutil.Process(behind)
 
     def read(self) -> Spent:
         """Return the totals since the start."""
@@ -43,9 +43,9 @@ class Meter:
                     loops += thread.user_time + thread.system_time
                 else:
                     threads += thread.user_time + thread.system_time
-        own = self._postgres.cpu_times()
+        own = self._behind.cpu_times()
         ended = own.children_user + own.children_system
-        return Spent(loops, threads, ended + sum(map(_spent, family(self._postgres))))
+        return Spent(loops, threads, ended + sum(map(_spent, family(self._behind))))
 
 
 def family(process: Any) -> list[Any]:

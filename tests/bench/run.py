@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from tests.bench import doors, sharing, stock
+from tests.bench import doors, edges, sharing, stock
 from tests.bench.compare import Comparison, Row
 from tests.bench.cpu import busy
 from tests.bench.report import Report, machine
 from tests.bench.servers import ES256, Bench, open_bench
 
-PARTS = ("doors", "warm", "dry", "noise", "workers")
+PARTS = ("doors", "warm", "dry", "noise", "workers", "edges")
 
 
 @click.command
@@ -40,8 +40,10 @@ def main(rounds: int, seconds: int, only: tuple[str, ...], *, quick: bool) -> No
                 stock.measure_dry(bench, report, rounds)
             elif part == "noise":
                 sharing.measure_noise(bench, report, min(rounds, 3))
-            else:
+            elif part == "workers":
                 sharing.measure_workers(bench, report, rounds, seconds)
+            else:
+                edges.measure_edges(bench, report, rounds, seconds)
             report.finish()
 
 

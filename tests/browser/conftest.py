@@ -66,7 +66,7 @@ class Media:
 
     def _start(self, carry: str | None) -> Any:
         cinema = self.cinema
-        options = {"carry": carry} if carry else {}
+        options: dict[str, Any] = {"carry": carry} if carry else {}
         if carry == "cookie":
             options |= {"same_site": "none"}
         return running(

@@ -18,7 +18,7 @@ from gateway.edges import EDGES, companions, render
 from tests.edges.programs import debian_nginx, from_wheels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 DEBIANS: Final = "nginx of Debian"
 EVERY: Final = (*EDGES, DEBIANS)
@@ -64,6 +64,7 @@ class Edge:
     url: str
     log: Path  # everything it writes to standard output and standard error
     client: httpx2.Client
+    pid: int
 
     def ask(
         self,
@@ -105,12 +106,15 @@ def running(
     account_id: str,
     media: Path,
     origin_url: str,
+    change: Callable[[str], str] = str,
+    probe: str = "/is-it/ready",
     **options: Any,
 ) -> Iterator[Edge]:
     """Run `edge` in `folder`, before the files in `media` or the origin that serves them.
 
     It writes to a file, or else to what `output` is. Other `options` are more of those that
-    `render` takes; `origin` may be among them.
+    `render` takes; `origin` may be among them. What was rendered goes through `change`; the edge is
+    ready when it has an answer for `probe`.
     """
     output = options.pop("output", None)
     kind = kind_of(edge)
@@ -125,7 +129,7 @@ def running(
         listen=f"127.0.0.1:{port}",
         **{**place, **options},
     )
-    write(edge, folder, text)
+    write(edge, folder, change(text))
     log = folder / "log"
     (folder / "access.log").symlink_to(log)  # where nginx logs
     with (
@@ -141,8 +145,8 @@ def running(
         httpx2.Client(trust_env=False, timeout=20, verify=trusted) as client,
     ):
         try:
-            started = Edge(kind, f"{scheme}://127.0.0.1:{port}", log, client)
-            _wait_until_ready(started, process)
+            started = Edge(kind, f"{scheme}://127.0.0.1:{port}", log, client, process.pid)
+            _wait_until_ready(started, process, probe)
             yield started
         finally:
             _stop(process)
@@ -177,16 +181,16 @@ def _environment(folder: Path) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "HOME": str(folder), "CADDY_ADMIN": admin}
 
 
-def _wait_until_ready(edge: Edge, process: subprocess.Popen[bytes]) -> None:
+def _wait_until_ready(edge: Edge, process: subprocess.Popen[bytes], probe: str) -> None:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            if edge.ask("/is-it/ready").status_code in _READY:
+            if edge.ask(probe).status_code in _READY:
                 return
         except httpx2.TransportError:
             pass
         time.sleep(0.05)
-    raise AssertionError(f"{edge.name} did not start: {edge.log.read_text()}")
+    raise AssertionError(f"{edge.name} did not start: {edge.log.read_text()[-4000:]}")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

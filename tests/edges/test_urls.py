@@ -5,7 +5,7 @@ Keyferry is asked in earnest; the edge tells it two prefixes besides those that 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
@@ -65,9 +65,9 @@ def edge(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Edge]:
     name, place = request.param
-    with (
-        origin(library) as server,
-        running(
+    with origin(library) as server:
+        more: dict[str, Any] = {"origin": server.url} if place == "origin" else {}
+        with running(
             name,
             tmp_path_factory.mktemp("edge"),
             keyferry_url=trusting.service.url,
@@ -75,10 +75,9 @@ def edge(
             media=library,
             origin_url=server.url,
             prefix=PREFIXES,
-            **({"origin": server.url} if place == "origin" else {}),
-        ) as edge,
-    ):
-        yield edge
+            **more,
+        ) as edge:
+            yield edge
 
 
 @pytest.fixture(scope="module")
