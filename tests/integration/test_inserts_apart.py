@@ -17,7 +17,9 @@ from tests.places import CONNECTIONS, Place, Watched, kept, make_places, settle,
 from tests.service import House
 from tests.store import connected
 
-PROMPTLY = 0.8  # seconds; who waits for a lock waits twice as long
+pytestmark = pytest.mark.alone
+
+PROMPTLY = 1.2  # seconds; who waits for a lock waits for DEADLINE
 LOCKED = 2  # whose account is locked
 
 

@@ -18,6 +18,7 @@ from gateway.keypool import KeyPool
 from gateway.keyring import FeedKeyring
 from gateway.minting import Minter
 from gateway.storage.feed import Feed, announcing
+from tests.fleet import until
 from tests.minting import MASTER_KEY, claims_of, refused, token_in
 from tests.player import Player
 from tests.service import House, serve
@@ -209,8 +210,7 @@ def test_a_late_revocation_reaches_earlier_keys(minter: Minter, minting: Player)
     rotate(minter, minting, revoke=False)
     new = mint_with_another(minting, kid)
     assert {UUID(kid), UUID(new)} <= set(rotate(minter, minting, revoke=True))
-    time.sleep(0.2)  # for the change feed
-    assert minting.play(token) == "key_deleted"
+    until(lambda: minting.play(token) == "key_deleted", patience=STALENESS)
 
 
 def test_rotation_of_what_is_not_there(minter: Minter, player: Player) -> None:

@@ -19,6 +19,8 @@ from tests.blackhole import Blackhole
 from tests.fleet import ES256, STALENESS, Node, Watch, until
 from tests.service import House, make_tenant, open_folder, serve
 
+pytestmark = pytest.mark.alone
+
 FEED = "FROM pg_stat_activity WHERE application_name = 'keyferry feed'"
 WAIT = 1.8  # seconds for which a question to a database that is silent waits
 

@@ -65,7 +65,7 @@ async def ticks(count: int = 5) -> None:
 
 async def ends(tasks: list[asyncio.Task[int]]) -> list[Any]:
     """Return what became of tasks, each of which comes to an end."""
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(5):
         return await asyncio.gather(*tasks, return_exceptions=True)
 
 

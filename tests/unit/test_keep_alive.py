@@ -24,6 +24,8 @@ from gateway.web.neutral import neutral_refusal
 from gateway.web.protocol import CappedProtocol
 from tests.rawhttp import request
 
+pytestmark = pytest.mark.alone
+
 KEEP_ALIVE = 0.5  # seconds
 A_MOMENT = 0.2  # seconds for which nothing is said
 SLOW = 0.8  # seconds that an answer takes

@@ -126,7 +126,7 @@ async def test_a_dry_pool_refuses_in_time_and_says_when_to_come_again() -> None:
         began = time.monotonic()
         with pytest.raises(GatewayError) as refusal:
             await pool.take(RSA, ME, 0.1)
-        assert 0.1 <= time.monotonic() - began < 1
+        assert 0.1 <= time.monotonic() - began < 5
     assert refusal.value.code is Code.POOL_EMPTY
     assert refusal.value.retry_after == 1
 
@@ -242,7 +242,7 @@ async def test_a_closed_pool_refuses_at_once_and_can_be_started_again() -> None:
         pool.start()
         await until_ready(pool, 2)
         await pool.close()
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(5):
             with pytest.raises(GatewayError):
                 await pool.take(RSA, ME, 60)
 
@@ -258,7 +258,7 @@ async def test_closing_ends_every_thread_and_everybody_who_waits() -> None:
     await asyncio.sleep(0.01)
     kiln.permits.release(3)  # the three under way
     await asyncio.wait_for(closing, 10)
-    results = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 1)
+    results = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 5)
     assert all(isinstance(result, GatewayError) for result in results)
     assert not any(thread.is_alive() for thread in threads)
     assert pool.ready == 0
