@@ -77,4 +77,4 @@ def livepeer(tenant: Tenant) -> Door:
 def many_at_once() -> httpx2.AsyncClient:
     """Return a client for hundreds of requests at once."""
     limits = httpx2.Limits(max_connections=200, max_keepalive_connections=200)
-    return httpx2.AsyncClient(trust_env=False, timeout=30, limits=limits)
+    return httpx2.AsyncClient(trust_env=False, timeout=60, limits=limits)

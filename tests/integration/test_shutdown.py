@@ -23,6 +23,8 @@ from tests.rawhttp import Wire, request
 from tests.service import House, make_tenant, serve
 from tests.store import connected
 
+pytestmark = pytest.mark.alone
+
 CREATES = 10
 PROMPTLY = 5.0  # seconds; it takes a fraction of one unless the machine is busy
 STARVED = {

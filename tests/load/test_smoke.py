@@ -18,6 +18,7 @@ TOKEN = "kf_token"
 LIVE_KEYS = "SELECT count(*) AS n FROM signing_keys WHERE deleted_at IS NULL"
 
 
+@pytest.mark.alone
 def test_smoke(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with own_server(SMOKE, tmp_path) as target:
         result = run(SMOKE, target, tmp_path)
