@@ -20,7 +20,8 @@ _NAME = re.compile(r"[!-9;-~]{1,255}")  # of a descriptor: systemd allows no col
 _LONGEST_PATH = 107  # bytes that the address of a Unix socket has room for
 _LAST_PORT = 65535
 _FORMS = (
-    "should be HOST:PORT, [IPV6]:PORT, unix:/PATH or fd:NAME, maybe behind api=, edge= or metrics="
+    "should be HOST:PORT, [IPV6]:PORT, :PORT, unix:/PATH or fd:NAME,"
+    " optionally after api=, edge= or metrics="
 )
 
 

@@ -60,7 +60,7 @@ CHECKS: Final = (
         (Reason.KEY_UNKNOWN, Reason.KEY_DISABLED, Reason.KEY_DELETED),
     ),
     Check("key's algorithm", "Its alg is that of the key.", (Reason.ALGORITHM_MISMATCH,)),
-    Check("signature", "The key signed it as it is.", (Reason.SIGNATURE_INVALID,)),
+    Check("signature", "The key made its signature.", (Reason.SIGNATURE_INVALID,)),
     Check(
         "claims",
         "sub, exp and the other claims are there and well-formed.",
@@ -76,14 +76,14 @@ CHECKS: Final = (
     ),
     Check("exp", "It has not expired.", (Reason.EXPIRED,)),
     Check("lifetime", "It does not live for too long.", (Reason.LIFETIME_TOO_LONG,)),
-    Check("nbf", "Its time has come.", (Reason.NOT_YET_VALID,)),
-    Check("iat", "It was not made in the future.", (Reason.ISSUED_IN_FUTURE,)),
+    Check("nbf", "Its nbf has passed.", (Reason.NOT_YET_VALID,)),
+    Check("iat", "Its iat is not in the future.", (Reason.ISSUED_IN_FUTURE,)),
     Check(
         "subject",
         "It is for what is played.",
         (Reason.NOTHING_PLAYED, Reason.PATH_AMBIGUOUS, Reason.SUBJECT_MISMATCH),
     ),
-    Check("download", "It may be downloaded, if that is asked.", (Reason.DOWNLOAD_REFUSED,)),
+    Check("download", "It allows downloads, if this is one.", (Reason.DOWNLOAD_REFUSED,)),
     Check(
         "access rules",
         "Its access rules let this viewer in.",

@@ -39,7 +39,7 @@ def advise(reason: Reason, case: Case) -> str:
 
 
 def span(seconds: float) -> str:
-    """Return a length of time in words, rounded to its largest unit."""
+    """Return a length of time in words, in the largest unit that says it within a few per cent."""
     for size, name in _UNITS:
         count = round(seconds / size)
         if count >= 1 and (seconds >= 2 * size or size == 1 or seconds % size < size / 60):
@@ -50,7 +50,7 @@ def span(seconds: float) -> str:
 def _key_unknown(case: Case) -> str:
     key = case.explanation.key
     if key is None:
-        return "No account here has this key: look at the kid, and at which database this is."
+        return "No account has this key: check the kid, and that this is the right database."
     return f"The key is of another account: ask with --account {key.account_id}."
 
 
@@ -61,7 +61,7 @@ def _key_disabled(case: Case) -> str:
 
 def _key_deleted(case: Case) -> str:
     at = _last(case.events, lambda event: event.action == "deleted")
-    return f"This key was deleted{at}, for ever: sign with another one."
+    return f"This key was deleted{at}, permanently: sign with another one."
 
 
 def _algorithm_mismatch(case: Case) -> str:
@@ -72,13 +72,13 @@ def _algorithm_mismatch(case: Case) -> str:
 def _signature_invalid(case: Case) -> str:
     key = case.explanation.key
     name = "the key" if key is None else f"key {key.id}"
-    return f"Sign with the private half of {name}, and pass the token on as it is."
+    return f"Sign with the private half of {name}, and do not change the token afterwards."
 
 
 def _expired(case: Case) -> str:
     claims = case.explanation.claims
     past = 0.0 if claims is None else case.explanation.at - claims.expires
-    return f"exp was {span(past)} ago: sign a new one." + _clocks(case)
+    return f"The token expired {span(past)} ago: sign a new one." + _clocks(case)
 
 
 def _lifetime_too_long(case: Case) -> str:
@@ -131,7 +131,7 @@ def _blocked(case: Case) -> str:
 
 
 ADVICE: Final[Mapping[Reason, str | Callable[[Case], str]]] = {
-    Reason.TOKEN_MISSING: "Put one into the id's place, or behind ?token= or ?jwt=.",
+    Reason.TOKEN_MISSING: "Send a token in the id's place in the path, or as ?token= or ?jwt=.",
     Reason.TOKEN_TOO_LARGE: "Leave claims out, or shorten them.",
     Reason.TOKEN_MALFORMED: "Pass the whole token, and nothing but it: no Bearer, no quotes.",
     Reason.BASE64_MALFORMED: "Write each part in base64url without padding, and copy all of it.",

@@ -89,8 +89,10 @@ async def _answer(store: Store, question: Question, *, explain: bool) -> Entry:
         await store.accounts.get(question.account_id)
     if question.batch is not None:
         return await _sum_up(store, question, question.batch)
-    case = await store.explain(question.account_id, question.token, question.facts)
-    return explained_document(case) if explain else verdict_document(case.explanation.verdict)
+    asked = (question.account_id, question.token, question.facts)
+    if explain:
+        return explained_document(await store.explain(*asked))
+    return verdict_document((await store.explainer.explain(*asked)).verdict)
 
 
 async def _sum_up(store: Store, question: Question, file: str) -> Entry:

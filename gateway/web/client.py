@@ -136,7 +136,7 @@ def _forwarded_for(text: str) -> list[str]:
     could be a client's word.
     """
     nodes, place, element = list[str](), 0, list[str]()
-    while place <= len(text):
+    while True:
         pair = _PAIR.match(text, place)
         if pair is None:
             return [""]
@@ -148,7 +148,6 @@ def _forwarded_for(text: str) -> list[str]:
         if not pair[4]:
             return nodes
         place = pair.end()
-    return [""]
 
 
 def _unscoped(text: str) -> str:

@@ -40,7 +40,7 @@ class Readiness:
 
     async def look(self) -> tuple[Status, dict[str, Any]]:
         """Find out how things are; returns within a second or so, whatever they are like."""
-        condition, unopened = Condition("away"), self._told[2]
+        unopened = self._told[2]
         try:
             async with asyncio.timeout(_PROMPT):
                 condition = await condition_of(self._database)

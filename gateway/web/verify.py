@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, TypeVar
 from urllib.parse import quote
@@ -210,7 +211,7 @@ def refuse_edge(error: GatewayError) -> Reply:
 def read_json(decode: Callable[[str], _Body], body: bytes) -> _Body:
     """Return what `decode` makes of a body. Raises GatewayError for what is no such JSON."""
     try:
-        text = body.decode()
+        text = body.removeprefix(BOM_UTF8).decode()  # .NET puts a byte order mark before UTF-8
         try:
             return decode(text)
         except msgspec.ValidationError as error:

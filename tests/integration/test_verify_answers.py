@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from codecs import BOM_UTF8
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -154,6 +155,13 @@ def test_both_spellings_of_the_account(player: Player, token: str) -> None:
     for account in (player.tenant.account_id, str(UUID(player.tenant.account_id)).upper()):
         url = f"{player.tenant.url}/accounts/{account}/verify{MINE}?token={token}"
         assert player.http.get(url).status_code == 200
+
+
+def test_a_byte_order_mark_before_a_question(player: Player, token: str) -> None:
+    """.NET's StreamWriter puts one before UTF-8; a second one, or half of one, is not JSON."""
+    body = b'{"token": "%s"}' % token.encode()
+    for mark, status in ((BOM_UTF8, 200), (BOM_UTF8 * 2, 400), (BOM_UTF8[:2], 400)):
+        assert player.http.post(player.verify_url, content=mark + body).status_code == status
 
 
 def ask_as_mediamtx(player: Player, **members: str) -> httpx2.Response:

@@ -118,7 +118,7 @@ def test_it_explains_every_check_in_order(ask: Ask, key: TestKey) -> None:
     refused = documents(ask, late, "--explain", "--subject", "other", "--download")
     assert refused["reason"] == "expired"
     assert failed(refused) == {
-        "exp": "exp was 3 minutes ago: sign a new one.",
+        "exp": "The token expired 3 minutes ago: sign a new one.",
         "subject": f"The token is for '{VIDEO}', and 'other' is played: sign one for that.",
         "download": 'Sign with "downloadable": true.',
     }
@@ -133,7 +133,7 @@ def test_it_explains_to_people(ask: Ask, key: TestKey) -> None:
     lines = result.stdout.splitlines()
     at = next(number for number, line in enumerate(lines) if line.startswith("failed"))
     assert lines[at].split(maxsplit=2) == ["failed", "exp", "The token's exp has passed."]
-    assert lines[at + 1].strip() == "exp was 3 minutes ago: sign a new one."
+    assert lines[at + 1].strip() == "The token expired 3 minutes ago: sign a new one."
     assert sum(line.startswith("ok ") for line in lines) == 15
 
 

@@ -74,11 +74,11 @@ PROXY = {"type": "ip.src", "action": "block", "ip": ["192.0.2.0/24"]}
 
 # What a token says, what else is known, and what is advised.
 SAID: list[tuple[dict[str, object], dict[str, Any], str]] = [
-    ({"exp": CLOCK - 180}, {}, "exp was 3 minutes ago: sign a new one."),
+    ({"exp": CLOCK - 180}, {}, "The token expired 3 minutes ago: sign a new one."),
     (
         {"exp": CLOCK - 180},
         {"behind": -90.0},
-        "exp was 3 minutes ago: sign a new one. "
+        "The token expired 3 minutes ago: sign a new one. "
         "This machine's clock is 90 seconds ahead of the database's.",
     ),
     (
@@ -119,9 +119,9 @@ def test_it_says_when_a_key_was_lost() -> None:
     events = [event("created"), event("updated", '{"name": "x"}')]
     gone = token(KEYS["rsa_deleted"])
     assert advice(gone, PLAY, events=[*events, event("deleted", hour=13)]) == (
-        "This key was deleted at 2026-11-26T13:30:00Z, for ever: sign with another one."
+        "This key was deleted at 2026-11-26T13:30:00Z, permanently: sign with another one."
     )
-    assert advice(gone, PLAY).startswith("This key was deleted, for ever")
+    assert advice(gone, PLAY).startswith("This key was deleted, permanently")
     off = token(KEYS["rsa_disabled"])
     states = [
         event("updated", '{"disabled": true}', 14),
