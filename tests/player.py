@@ -44,6 +44,10 @@ class Player:
         """Return another account at the same server."""
         return replace(self, tenant=self.tenant.make_account())
 
+    def with_new_token(self) -> Player:
+        """Return the same account with an API token that no server has in its memory."""
+        return replace(self, tenant=replace(self.tenant, token=self.tenant.make_token()))
+
     def make(self) -> dict[str, str]:
         """Create a key through Cloudflare's door and return what it hands out."""
         answer = self.cloudflare.send("create_key").raise_for_status()

@@ -36,7 +36,7 @@ def rsa(publisher: Player) -> TestKey:
 def p256(publisher: Player, rsa: TestKey) -> TestKey:  # noqa: ARG001  made before
     house, account = publisher.tenant.house, UUID(publisher.tenant.account_id)
     house.run(house.accounts.set_allowance(account, "livepeer", None, Algorithm.ES256))
-    return publisher.make_livepeer_key()
+    return publisher.with_new_token().make_livepeer_key()
 
 
 def of_account(player: Player) -> str:

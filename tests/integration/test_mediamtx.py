@@ -10,6 +10,7 @@ import httpx2
 import pytest
 
 from gateway.edges import render_mediamtx
+from tests.fleet import until
 from tests.logged import line_of
 from tests.player import Player, sign
 from tests.service import House, serve
@@ -234,7 +235,8 @@ def test_a_suspended_account_publishes_nothing(player: Player) -> None:
     house = other.tenant.house
     account = house.run(house.accounts.find_token(password)).account_id
     house.run(house.accounts.suspend(account, suspended=True))
-    assert told(asked(other, action="publish", password=password)) == (401, "account_suspended")
+    refused = (401, "account_suspended")
+    until(lambda: told(asked(other, action="publish", password=password)) == refused, patience=2)
 
 
 @pytest.mark.parametrize("action", ["api", "metrics", "pprof", "", "READ", "publish ", "delete"])

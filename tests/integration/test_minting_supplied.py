@@ -33,7 +33,7 @@ def p256(player: Player) -> TestKey:
     """A P-256 key of the same account, made through Livepeer's door."""
     house, account = player.tenant.house, UUID(player.tenant.account_id)
     house.run(house.accounts.set_allowance(account, "livepeer", None, Algorithm.ES256))
-    return player.make_livepeer_key()
+    return player.with_new_token().make_livepeer_key()
 
 
 @pytest.mark.parametrize("form", [PrivateFormat.TraditionalOpenSSL, PKCS8])
